@@ -1,0 +1,64 @@
+# trio-chat. `make` alone lists what there is. Needs python3 (3.11 or newer) with venv.
+
+PYTHON ?= python3
+PORT ?= 4000
+BLOCK_DURATION ?= 60
+TIMEOUT ?= 600
+
+BIN := .venv/bin
+SETUP := .venv/ready
+SETUP_DEV := .venv/ready-dev
+
+.PHONY: help setup setup-dev run run-server run-client stop test check fmt clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(SETUP) ## Make the environment from locked versions
+
+$(SETUP): .lock/requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "trio-chat needs Python 3.11 or newer; try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@echo "Setting up .venv (once)..."
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+setup-dev: $(SETUP_DEV) ## The same, with what tests and checks need
+
+$(SETUP_DEV): $(SETUP) .lock/requirements-dev.txt
+	@echo "Adding the tools for tests and checks (once)..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r .lock/requirements-dev.txt
+	@touch $@
+
+run: $(SETUP) ## Chat: start a server on PORT unless one answers there, and open a client
+	@$(BIN)/python -m trio_chat.quickstart run $(PORT) $(BLOCK_DURATION) $(TIMEOUT)
+
+stop: $(SETUP) ## Stop the server that `make run` started on PORT
+	@$(BIN)/python -m trio_chat.quickstart stop $(PORT)
+
+run-server: $(SETUP) ## Run a server on PORT in this terminal, telling what happens
+	@$(BIN)/python -m trio_chat.server $(PORT) $(BLOCK_DURATION) $(TIMEOUT) --debug
+
+run-client: $(SETUP) ## Run a client for a server on this machine's PORT
+	@$(BIN)/python -m trio_chat.client 127.0.0.1 $(PORT)
+
+test: $(SETUP_DEV) ## Run all tests
+	@$(BIN)/python -m pytest -n auto -q
+
+check: $(SETUP_DEV) ## Format, lint, types, layers, tests, coverage: what must pass
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/python -m coverage erase
+	@$(BIN)/python -m pytest -n auto -q --cov=trio_chat --cov-report=
+	@$(BIN)/python -m coverage report --include='trio_chat/core/*,trio_chat/protocol/*' --fail-under=95
+
+fmt: $(SETUP_DEV) ## Format the code, and mend what the linter can
+	@$(BIN)/ruff format --quiet .
+	@$(BIN)/ruff check --fix --quiet .
+
+clean: ## Remove the environment and everything that was made
+	@rm -rf .venv build dist *.egg-info .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,48 @@
+"""Who has blocked whom (section 3.1, blacklisting).
+
+A block has one direction: once A has blocked B, nothing that B sends reaches A and B
+learns nothing of A's presence; A may still write to B.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Set
+
+_NOBODY: frozenset[str] = frozenset()
+
+
+class Blocks:
+    """Pairs of blocker and blocked, to be asked from either end."""
+
+    def __init__(self, pairs: Iterable[tuple[str, str]] = ()) -> None:
+        self._blocked_by: dict[str, set[str]] = {}
+        self._blockers_of: dict[str, set[str]] = {}
+        for blocker, blocked in pairs:
+            self.set(blocker, blocked, True)
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        for blocker, names in self._blocked_by.items():
+            for blocked in sorted(names):
+                yield blocker, blocked
+
+    def blocked_by(self, blocker: str) -> Set[str]:
+        """Whom this user has blocked."""
+        return self._blocked_by.get(blocker, _NOBODY)
+
+    def blockers_of(self, blocked: str) -> Set[str]:
+        """Who has blocked this user."""
+        return self._blockers_of.get(blocked, _NOBODY)
+
+    def set(self, blocker: str, blocked: str, on: bool) -> None:
+        """Block, or unblock."""
+        assert blocker != blocked
+        for index, key, name in (
+            (self._blocked_by, blocker, blocked),
+            (self._blockers_of, blocked, blocker),
+        ):
+            if on:
+                index.setdefault(key, set()).add(name)
+            elif key in index:
+                index[key].discard(name)
+                if not index[key]:
+                    del index[key]

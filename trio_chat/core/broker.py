@@ -1,0 +1,549 @@
+"""The broker: the one owner of all chat state.
+
+`Broker.handle` takes one command and returns the effects that it has, in order; nothing
+else changes the state, and exactly one task calls it. What a request may do depends on the
+phase of its session, and that is a table (`_REQUESTS`): to add a request is to add its
+message, a row and a method.
+
+Every path by which one user's doing reaches another goes through `Blocks`: `_message`,
+`_broadcast` and `_announce`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, ClassVar
+
+from msgspec import Struct
+
+from .. import __version__, limits
+from ..errors import ErrorCode
+from ..protocol import messages as wire
+from . import commands, effects
+from .blocks import Blocks
+from .commands import Command, SessionId
+from .effects import Close, Effect, Send, SendMany
+from .journal import BlockChange, Group, Journal
+from .lockouts import Lockouts
+from .mailboxes import Letter, Mailboxes, text_bytes
+from .presence import Presence
+from .repetitions import Repetitions
+from .sessions import Phase, Session, Sessions
+
+
+class Settings(Struct, frozen=True):
+    """What the operator decides.
+
+    Attributes:
+        block_seconds: how long three wrong passwords block a user name.
+        idle_seconds: after how long without any request a user is logged out.
+    """
+
+    block_seconds: float
+    idle_seconds: float
+
+
+class Restored(Struct, frozen=True):
+    """What the store holds from earlier runs.
+
+    Attributes:
+        last_seq: the highest sequence number of a message that waits.
+        blocks: pairs of blocker and blocked.
+        waiting: for each user the number of messages waiting and their bytes of text.
+    """
+
+    last_seq: int = 0
+    blocks: Collection[tuple[str, str]] = ()
+    waiting: Mapping[str, tuple[int, int]] = {}
+
+
+class Broker:
+    """The state of the chat.
+
+    Attributes:
+        users: the names that have an account.
+    """
+
+    def __init__(self, users: Collection[str], settings: Settings, restored: Restored) -> None:
+        self.users = users
+        self._settings = settings
+        self._sessions = Sessions()
+        self._lockouts = Lockouts(users, settings.block_seconds)
+        self._presence = Presence()
+        self._blocks = Blocks(restored.blocks)
+        self._mailboxes = Mailboxes(restored.waiting)
+        self._repetitions = Repetitions()
+        self._journal = Journal()
+        self._seq = restored.last_seq
+        self._stopping = False
+        self._effects: list[Effect] = []
+
+    # -- What the shell uses ---------------------------------------------------------------
+
+    def handle(self, command: Command, now: float) -> list[Effect]:
+        """Change the state as the command says; return what is to be done about it.
+
+        Args:
+            command: what happened.
+            now: monotonic seconds; never less than at the call before.
+        """
+        done: list[Effect] = []
+        self._effects = done
+        self._COMMANDS[type(command)](self, command, now)
+        journal = self._journal
+        if journal.due <= now and journal.under_way is None:
+            commit = journal.begin()
+            if commit is not None:
+                done.append(commit)
+        return done
+
+    def next_deadline(self) -> float:
+        """When a `Tick` is due, in monotonic seconds, if no other command comes before."""
+        return min(self._sessions.next_deadline(), self._journal.next_deadline())
+
+    @property
+    def has_stopped(self) -> bool:
+        """After `Stop`: everybody was told, and nothing waits for the disk."""
+        return self._stopping and self._journal.is_empty
+
+    def user_of(self, session: SessionId) -> str:
+        """Who is logged in on a session; empty if nobody is, or it is gone."""
+        found = self._sessions.get(session)
+        return found.user if found is not None else ""
+
+    # -- Commands --------------------------------------------------------------------------
+
+    def _session_opened(self, command: commands.SessionOpened, now: float) -> None:
+        if self._stopping:
+            self._effects.append(Close(command.session))
+            return
+        self._sessions.open(command.session, command.client, now)
+
+    def _session_closed(self, command: commands.SessionClosed, now: float) -> None:
+        session = self._sessions.get(command.session)
+        if session is not None:
+            self._forget(session, now)
+
+    def _session_failed(self, command: commands.SessionFailed, now: float) -> None:
+        session = self._sessions.get(command.session)
+        if session is None:
+            return
+        message: wire.ServerMessage
+        if command.code is ErrorCode.SLOW:
+            message = wire.Closed(command.code, command.text)
+        else:
+            message = wire.Error(command.code, command.text)
+        self._end(session, message, now)
+
+    def _requests(self, command: commands.Requests, now: float) -> None:
+        session = self._sessions.get(command.session)
+        if session is None:
+            return
+        phase, allowed = session.phase, self._REQUESTS[session.phase]
+        for request in command.batch:
+            if session.phase is not phase:
+                phase, allowed = session.phase, self._REQUESTS[session.phase]
+            kind = type(request)
+            handler = allowed.get(kind)
+            if handler is None:
+                self._violation(
+                    session,
+                    now,
+                    ErrorCode.WRONG_PHASE,
+                    type=kind.__struct_config__.tag,
+                    phase=phase.value,
+                )
+                return
+            if kind not in _WITHOUT_ID:
+                id: int = request.id  # type: ignore[union-attr]  # all others have one
+                if id <= session.last_id:
+                    self._violation(
+                        session, now, ErrorCode.ID_NOT_INCREASING, ours=session.last_id, theirs=id
+                    )
+                    return
+                session.last_id = id
+            if kind is not wire.Ack and phase is Phase.ONLINE:
+                session.deadline = now + self._settings.idle_seconds
+            handler(self, session, request, now)
+            if command.session not in self._sessions:
+                return  # the request ended its session; what came after it is void
+
+    def _tick(self, command: commands.Tick, now: float) -> None:
+        for session in self._sessions.expired(now):
+            if session.phase is Phase.ONLINE:
+                text = ErrorCode.IDLE.describe(seconds=self._settings.idle_seconds)
+                self._end(session, wire.Closed(ErrorCode.IDLE, text), now)
+            else:
+                code = ErrorCode.LOGIN_TIMEOUT
+                self._end(session, wire.Closed(code, code.describe()), now)
+
+    def _stop(self, command: commands.Stop, now: float) -> None:
+        self._stopping = True
+        code = ErrorCode.STOPPING
+        for session in list(self._sessions):
+            self._send(session.id, wire.Closed(code, code.describe()))
+            self._effects.append(Close(session.id))
+            # Nobody is told of the others' absence, as they all go at once.
+            if session.phase is Phase.ONLINE:
+                self._presence.log_out(session.user, now)
+                self._leave_mailbox(session, now)
+            self._sessions.remove(session)
+        self._journal.hurry(now)
+
+    # -- Requests: login (section 3.1, user authentication) ----------------------------------
+
+    def _hello(self, session: Session, request: wire.Hello, now: float) -> None:
+        if request.version != wire.PROTOCOL_VERSION:
+            self._violation(
+                session,
+                now,
+                ErrorCode.WRONG_VERSION,
+                ours=wire.PROTOCOL_VERSION,
+                theirs=request.version,
+            )
+            return
+        session.client = request.client or session.client
+        session.phase = Phase.LOGIN
+        self._send(session.id, wire.Welcome(wire.PROTOCOL_VERSION, f"trio-chat/{__version__}"))
+
+    def _login(self, session: Session, request: wire.Login, now: float) -> None:
+        if self._lockouts.is_blocked(request.user, now):
+            self._refuse_login(session, ErrorCode.STILL_BLOCKED, now)
+            return
+        session.phase = Phase.CHECKING
+        self._effects.append(effects.CheckPassword(session.id, request.user, request.password))
+
+    def _password_checked(self, command: commands.PasswordChecked, now: float) -> None:
+        session = self._sessions.get(command.session)
+        user = command.user
+        # Guesses made at the same time are judged one by one: those after the third
+        # failure are told no more than that the name is blocked. A wrong one counts even
+        # if its connection did not wait for the answer.
+        if self._lockouts.is_blocked(user, now):
+            if session is not None:
+                self._refuse_login(session, ErrorCode.STILL_BLOCKED, now)
+        elif not command.correct:
+            blocked = self._lockouts.fail(user, now)
+            if session is not None:
+                if blocked:
+                    self._refuse_login(session, ErrorCode.NOW_BLOCKED, now)
+                else:
+                    session.phase = Phase.LOGIN
+                    code = ErrorCode.INVALID_PASSWORD
+                    self._send(session.id, wire.Error(code, code.describe(), session.last_id))
+        else:
+            self._lockouts.reset(user)
+            if session is not None:
+                if user in self._presence.online:
+                    self._refuse_login(session, ErrorCode.ALREADY_ONLINE, now)
+                else:
+                    self._admit(session, user, now)
+
+    def _refuse_login(self, session: Session, code: ErrorCode, now: float) -> None:
+        self._end(session, wire.Error(code, code.describe(), session.last_id), now)
+
+    def _admit(self, session: Session, user: str, now: float) -> None:
+        session.phase = Phase.ONLINE
+        session.user = user
+        session.deadline = now + self._settings.idle_seconds
+        self._sessions.hurry(session)
+        session.history = self._repetitions.history(user, session.client)
+        self._presence.log_in(user, session.id)
+        self._effects.append(effects.Admit(session.id, user))
+        self._send(session.id, wire.Ok(session.last_id))
+        self._announce(user, online=True)
+        mailbox = session.mailbox = self._mailboxes.get(user)
+        if mailbox.stored:
+            if not mailbox.loading:
+                mailbox.loading = True
+                self._effects.append(effects.LoadMailbox(user))
+        elif not mailbox.loading:
+            self._open_mailbox(session)
+
+    # -- Requests: messages (section 3.3) ------------------------------------------------------
+
+    def _message(self, session: Session, request: wire.Message, now: float) -> None:
+        history = session.history
+        if request.id <= history.highest:
+            self._repeated_message(session, request)
+            return
+        history.highest = request.id
+        sender, recipient, text = session.user, request.to, request.text
+        if not 0 < len(text) <= limits.TEXT_BYTES_MAX // 4:  # surely short enough below
+            code = self._fault_of(text)
+            if code is not None:
+                self._refuse_message(session, request, code, size=text_bytes(text))
+                return
+        if recipient not in self.users:
+            self._refuse_message(session, request, ErrorCode.UNKNOWN_USER)
+            return
+        if recipient == sender:
+            self._refuse_message(session, request, ErrorCode.MESSAGE_SELF)
+            return
+        if recipient in self._blocks.blockers_of(sender):
+            self._refuse_message(session, request, ErrorCode.BLOCKED_BY_RECIPIENT)
+            return
+        journal = self._journal
+        if journal.is_full:
+            self._refuse_message(session, request, ErrorCode.BUSY)
+            return
+        mailbox = self._mailboxes.get(recipient)
+        if not mailbox.has_room(text):
+            self._refuse_message(session, request, ErrorCode.MAILBOX_FULL, user=recipient)
+            return
+        self._seq += 1
+        delivery = wire.Delivery(self._seq, sender, session.client, request.id, text)
+        letter = Letter(delivery, recipient, session.id)
+        if mailbox.put(letter):
+            assert mailbox.session is not None
+            self._effects.append(Send(mailbox.session, delivery))
+            journal.add_letter(letter, now + limits.COMMIT_DELAY_SECONDS)
+        else:
+            journal.add_letter(letter, now)
+
+    def _repeated_message(self, session: Session, request: wire.Message) -> None:
+        """Answer as the first time, or leave the answer to the commit that decides it."""
+        refusal = session.history.refusal(request.id)
+        letter = self._journal.unanswered(session.user, session.client, request.id)
+        if refusal is not None:
+            self._send(session.id, refusal)
+        elif letter is not None:
+            letter.reply_to = session.id
+        else:
+            self._send(session.id, wire.Ok(request.id))
+
+    def _refuse_message(
+        self, session: Session, request: wire.Message, code: ErrorCode, **fields: object
+    ) -> None:
+        error = wire.Error(code, code.describe(**fields), request.id)
+        session.history.refuse(error)
+        self._send(session.id, error)
+
+    def _ack(self, session: Session, request: wire.Ack, now: float) -> None:
+        mailbox = session.mailbox
+        done, sessions = self._effects, self._sessions
+        forget = False
+        for letter in mailbox.acknowledge(request.seq):
+            forget = forget or letter.written
+            if not letter.safe:
+                letter.safe = True
+                if letter.reply_to in sessions:
+                    done.append(Send(letter.reply_to, wire.Ok(letter.delivery.id)))
+        if forget:
+            self._journal.acknowledged(session.user, mailbox.acknowledged, now)
+        if mailbox.letters:
+            self._fill_window(session)
+
+    def _broadcast(self, session: Session, request: wire.Broadcast, now: float) -> None:
+        code = self._fault_of(request.text)
+        if code is not None:
+            self._refuse(session, request.id, code, size=text_bytes(request.text))
+            return
+        blockers = self._blocks.blockers_of(session.user)
+        online = self._presence.online
+        receivers = [
+            receiver
+            for user, receiver in online.items()
+            if receiver != session.id and user not in blockers
+        ]
+        if receivers:
+            self._effects.append(SendMany(receivers, wire.Announcement(session.user, request.text)))
+        # Those who are offline miss it anyway, so only a blocker who is online counts.
+        complete = len(receivers) == len(online) - 1
+        self._send(session.id, wire.Sent(request.id, complete))
+
+    # -- Requests: the others ------------------------------------------------------------------
+
+    def _whoelse(self, session: Session, request: wire.WhoElse, now: float) -> None:
+        self._send(session.id, wire.Users(request.id, self._presence.others(session.user)))
+
+    def _whoelsesince(self, session: Session, request: wire.WhoElseSince, now: float) -> None:
+        users = self._presence.others_since(session.user, now - request.seconds)
+        self._send(session.id, wire.Users(request.id, users))
+
+    def _block(self, session: Session, request: wire.Block, now: float) -> None:
+        if request.user == session.user:
+            self._refuse(session, request.id, ErrorCode.BLOCK_SELF)
+        elif request.user not in self.users:
+            self._refuse(session, request.id, ErrorCode.UNKNOWN_USER)
+        elif request.user in self._blocks.blocked_by(session.user):
+            self._refuse(session, request.id, ErrorCode.ALREADY_BLOCKED, user=request.user)
+        else:
+            self._set_block(session, request, True, now)
+
+    def _unblock(self, session: Session, request: wire.Unblock, now: float) -> None:
+        if request.user == session.user:
+            self._refuse(session, request.id, ErrorCode.UNBLOCK_SELF)
+        elif request.user not in self.users:
+            self._refuse(session, request.id, ErrorCode.UNKNOWN_USER)
+        elif request.user not in self._blocks.blocked_by(session.user):
+            self._refuse(session, request.id, ErrorCode.NOT_BLOCKED, user=request.user)
+        else:
+            self._set_block(session, request, False, now)
+
+    def _set_block(
+        self, session: Session, request: wire.Block | wire.Unblock, on: bool, now: float
+    ) -> None:
+        """It holds from now on; it is confirmed when it will hold after a crash too."""
+        self._blocks.set(session.user, request.user, on)
+        change = BlockChange(session.user, request.user, on, session.id, request.id)
+        self._journal.add_block(change, now)
+
+    def _logout(self, session: Session, request: wire.Logout, now: float) -> None:
+        self._end(session, wire.Ok(request.id), now)
+
+    def _active(self, session: Session, request: wire.Active, now: float) -> None:
+        """Nothing to do: its arrival has moved the deadline, as any request does."""
+
+    # -- The store's answers ---------------------------------------------------------------
+
+    def _committed(self, command: commands.Committed, now: float) -> None:
+        group = self._journal.end(command.number)
+        recipients: dict[str, None] = {}
+        for letter in group.letters:
+            recipients[letter.recipient] = None
+            if not letter.safe:
+                letter.safe = True
+                self._answer(letter.reply_to, wire.Ok(letter.delivery.id))
+        for change in group.blocks:
+            self._answer(change.reply_to, wire.Ok(change.id))
+        for user in (*recipients, *group.acknowledged):
+            self._mailboxes.tidy(user)
+
+    def _commit_failed(self, command: commands.CommitFailed, now: float) -> None:
+        """Refuse what could not be kept; what was promised before goes into the next one."""
+        group = self._journal.end(command.number)
+        code = ErrorCode.NOT_STORED
+        refused = self._take_back_letters(group)
+        for letter in refused:
+            error = wire.Error(code, code.describe(), letter.delivery.id)
+            delivery = letter.delivery
+            self._repetitions.history(delivery.sender, delivery.client).refuse(error)
+            self._answer(letter.reply_to, error)
+        for change in reversed(group.blocks):
+            self._blocks.set(change.blocker, change.blocked, not change.on)
+        for change in group.blocks:
+            self._answer(change.reply_to, wire.Error(code, code.describe(), change.id))
+        self._journal.retry_acknowledged(group, now)
+
+    def _take_back_letters(self, group: Group) -> list[Letter]:
+        refused = [letter for letter in group.letters if not letter.safe]
+        for letter in group.letters:
+            letter.written = False
+        for user in dict.fromkeys(letter.recipient for letter in refused):
+            self._mailboxes.get(user).discard(
+                {letter.delivery.seq for letter in refused if letter.recipient == user}
+            )
+            self._mailboxes.tidy(user)
+        return refused
+
+    def _mailbox_loaded(self, command: commands.MailboxLoaded, now: float) -> None:
+        mailbox = self._mailboxes.get(command.user)
+        online = self._presence.online.get(command.user)
+        session = self._sessions.get(online) if online is not None else None
+        if session is None or command.deliveries is None:
+            mailbox.loading = False
+            if session is not None:
+                code = ErrorCode.MAILBOX_UNREADABLE
+                self._end(session, wire.Closed(code, code.describe()), now)
+            self._mailboxes.tidy(command.user)
+            return
+        mailbox.loaded(command.deliveries)
+        self._open_mailbox(session)
+
+    # -- Helpers -----------------------------------------------------------------------------
+
+    def _send(self, session: SessionId, message: wire.ServerMessage) -> None:
+        self._effects.append(Send(session, message))
+
+    def _answer(self, session: SessionId, reply: wire.Reply) -> None:
+        """Send a reply that was held back, if whoever waits for it is still there."""
+        if session in self._sessions:
+            self._effects.append(Send(session, reply))
+
+    def _refuse(self, session: Session, id: int, code: ErrorCode, **fields: object) -> None:
+        self._send(session.id, wire.Error(code, code.describe(**fields), id))
+
+    def _fault_of(self, text: str) -> ErrorCode | None:
+        if not text:
+            return ErrorCode.TEXT_EMPTY
+        if text_bytes(text) > limits.TEXT_BYTES_MAX:
+            return ErrorCode.TEXT_TOO_LONG
+        return None
+
+    def _violation(self, session: Session, now: float, code: ErrorCode, **fields: object) -> None:
+        self._end(session, wire.Error(code, code.describe(**fields)), now)
+
+    def _open_mailbox(self, session: Session) -> None:
+        session.mailbox.session = session.id
+        self._fill_window(session)
+
+    def _fill_window(self, session: Session) -> None:
+        for letter in session.mailbox.next_to_send():
+            self._effects.append(Send(session.id, letter.delivery))
+
+    def _announce(self, user: str, *, online: bool) -> None:
+        """Tell everybody else who is online and not blocked by this user."""
+        blocked = self._blocks.blocked_by(user)
+        receivers = [
+            receiver
+            for name, receiver in self._presence.online.items()
+            if name != user and name not in blocked
+        ]
+        if receivers:
+            self._effects.append(SendMany(receivers, wire.Presence(user, online)))
+
+    def _end(self, session: Session, last: wire.ServerMessage, now: float) -> None:
+        """End a session from our side, with a last message."""
+        self._send(session.id, last)
+        self._effects.append(Close(session.id))
+        self._forget(session, now)
+
+    def _forget(self, session: Session, now: float) -> None:
+        self._sessions.remove(session)
+        if session.phase is Phase.ONLINE:
+            self._presence.log_out(session.user, now)
+            self._announce(session.user, online=False)
+            self._leave_mailbox(session, now)
+
+    def _leave_mailbox(self, session: Session, now: float) -> None:
+        """What was not acknowledged is sent again at the next login."""
+        mailbox = session.mailbox
+        mailbox.session = None
+        mailbox.sent = 0
+        self._mailboxes.tidy(session.user)
+        if mailbox.letters:
+            self._journal.hurry(now)
+
+    _COMMANDS: ClassVar[dict[type, Callable[[Broker, Any, float], None]]] = {
+        commands.SessionOpened: _session_opened,
+        commands.SessionClosed: _session_closed,
+        commands.SessionFailed: _session_failed,
+        commands.Requests: _requests,
+        commands.PasswordChecked: _password_checked,
+        commands.Committed: _committed,
+        commands.CommitFailed: _commit_failed,
+        commands.MailboxLoaded: _mailbox_loaded,
+        commands.Tick: _tick,
+        commands.Stop: _stop,
+    }
+
+    _REQUESTS: ClassVar[dict[Phase, dict[type, Callable[[Broker, Session, Any, float], None]]]] = {
+        Phase.GREETING: {wire.Hello: _hello},
+        Phase.LOGIN: {wire.Login: _login},
+        Phase.CHECKING: {},
+        Phase.ONLINE: {
+            wire.Message: _message,
+            wire.Ack: _ack,
+            wire.Broadcast: _broadcast,
+            wire.WhoElse: _whoelse,
+            wire.WhoElseSince: _whoelsesince,
+            wire.Block: _block,
+            wire.Unblock: _unblock,
+            wire.Active: _active,
+            wire.Logout: _logout,
+        },
+    }
+
+
+_WITHOUT_ID = frozenset({wire.Hello, wire.Ack, wire.Active})

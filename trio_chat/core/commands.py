@@ -1,0 +1,101 @@
+"""The closed set of commands: everything that the broker may learn."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from ..errors import ErrorCode
+from ..protocol.messages import Delivery, Request
+
+SessionId = int
+"""Names a connection for ever: the server's node number, then a count."""
+
+
+def session_id(node: int, count: int) -> SessionId:
+    """The id of the ``count``-th connection of server ``node``."""
+    return node << 40 | count
+
+
+class SessionOpened(Struct, frozen=True, gc=False):
+    """Somebody connected.
+
+    Attributes:
+        client: a name that no other client has, for one that does not name itself.
+    """
+
+    session: SessionId
+    client: str
+
+
+class SessionClosed(Struct, frozen=True, gc=False):
+    """The connection is gone, whichever side ended it."""
+
+    session: SessionId
+
+
+class Requests(Struct, frozen=True):
+    """What one read of a connection brought, in order."""
+
+    session: SessionId
+    batch: list[Request]
+
+
+class SessionFailed(Struct, frozen=True, gc=False):
+    """The connection must end: its client broke the protocol or does not read."""
+
+    session: SessionId
+    code: ErrorCode
+    text: str
+
+
+class PasswordChecked(Struct, frozen=True, gc=False):
+    """The result of `effects.CheckPassword`."""
+
+    session: SessionId
+    user: str
+    correct: bool
+
+
+class Committed(Struct, frozen=True, gc=False):
+    """The commit of this number is on disk."""
+
+    number: int
+
+
+class CommitFailed(Struct, frozen=True, gc=False):
+    """Nothing of the commit of this number is on disk."""
+
+    number: int
+
+
+class MailboxLoaded(Struct, frozen=True, gc=False):
+    """The result of `effects.LoadMailbox`.
+
+    Attributes:
+        deliveries: in order of ``seq``; none if the store could not be read.
+    """
+
+    user: str
+    deliveries: tuple[Delivery, ...] | None
+
+
+class Tick(Struct, frozen=True, gc=False):
+    """`Broker.next_deadline` has passed."""
+
+
+class Stop(Struct, frozen=True, gc=False):
+    """Tell everybody, save what waits, end."""
+
+
+Command = (
+    SessionOpened
+    | SessionClosed
+    | Requests
+    | SessionFailed
+    | PasswordChecked
+    | Committed
+    | CommitFailed
+    | MailboxLoaded
+    | Tick
+    | Stop
+)

@@ -1,0 +1,51 @@
+"""Who is online, and who was (section 3.1: list of online users, online history)."""
+
+from __future__ import annotations
+
+from .commands import SessionId
+
+
+class Presence:
+    """The online users with their sessions, and when each other one was last online.
+
+    ``whoelsesince T`` asks who was online at any moment of the last T seconds, that is
+    whose interval from login to logout overlaps that time. An interval that has ended
+    overlaps it if its end does, so the latest logout of each user is all the history
+    that the answer needs, and in order of logout it takes only as long as its answer.
+
+    Attributes:
+        online: user to session, in order of login.
+    """
+
+    def __init__(self) -> None:
+        self.online: dict[str, SessionId] = {}
+        self._logouts: dict[str, float] = {}
+
+    def log_in(self, user: str, session: SessionId) -> None:
+        """Note that a user has come."""
+        assert user not in self.online, "one session for each user"
+        self.online[user] = session
+        self._logouts.pop(user, None)
+
+    def log_out(self, user: str, now: float) -> None:
+        """Note that a user has gone."""
+        del self.online[user]
+        self._logouts[user] = now
+
+    def others(self, user: str) -> tuple[str, ...]:
+        """Everybody online but this user, in order of login."""
+        return tuple(name for name in self.online if name != user)
+
+    def others_since(self, user: str, since: float) -> tuple[str, ...]:
+        """Everybody but this user who was online at ``since`` or later.
+
+        Those who still are come first, in order of login; then those who left, the
+        latest first.
+        """
+        gone = []
+        for name in reversed(self._logouts):
+            if self._logouts[name] < since:
+                break
+            if name != user:
+                gone.append(name)
+        return (*self.others(user), *gone)

@@ -1,0 +1,56 @@
+"""Repeated messages: a client that lost its connection sends again what had no answer.
+
+A client numbers its requests for as long as it lives, so all that must be remembered of
+it is the highest number that was decided, and which of the latest were refused: every
+other one was accepted. Numbers are few and small, whatever the traffic.
+"""
+
+from __future__ import annotations
+
+from .. import limits
+from ..protocol.messages import Error
+
+
+class History:
+    """What one client of one user has asked.
+
+    Attributes:
+        highest: the number of its latest message that was accepted or refused.
+    """
+
+    __slots__ = ("_refused", "highest")
+
+    def __init__(self) -> None:
+        self.highest = 0
+        self._refused: dict[int, Error] = {}
+
+    def refuse(self, error: Error) -> None:
+        """Remember the refusal of a message, to answer a repetition alike.
+
+        A client waits with more than `REQUESTS_UNANSWERED_MAX` unanswered requests, so
+        it can't repeat anything older.
+        """
+        assert error.id is not None
+        self._refused[error.id] = error
+        if len(self._refused) > limits.REQUESTS_UNANSWERED_MAX:
+            del self._refused[next(iter(self._refused))]
+
+    def refusal(self, id: int) -> Error | None:
+        """The error with which this message was refused, if it was."""
+        return self._refused.get(id)
+
+
+class Repetitions:
+    """The histories of the clients that each user had lately."""
+
+    def __init__(self) -> None:
+        self._histories: dict[str, dict[str, History]] = {}
+
+    def history(self, user: str, client: str) -> History:
+        """The history of this client, which is now the user's latest."""
+        histories = self._histories.setdefault(user, {})
+        history = histories.pop(client, None) or History()
+        histories[client] = history
+        if len(histories) > limits.CLIENTS_REMEMBERED_MAX:
+            del histories[next(iter(histories))]
+        return history

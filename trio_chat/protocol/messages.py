@@ -1,0 +1,227 @@
+"""The closed set of messages between a client and the server.
+
+Each message is one JSON object whose ``type`` says which. A `Request` goes from client
+to server; where it has an ``id``, exactly one `Reply` repeats that id. An `Event` goes
+from server to client unasked. Unknown fields are ignored, so that either side may learn
+new ones first.
+
+A client numbers its requests 1, 2, 3, ... for as long as it lives, over all of its
+connections. So ``(user, client, id)`` names a request for ever: it is the key by which
+a repeated message is recognised by the server and by its receiver.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Struct
+
+from .. import limits
+from ..errors import ErrorCode
+
+PROTOCOL_VERSION = 1
+
+Id = Annotated[int, Meta(ge=1, le=limits.INTEGER_MAX)]
+Seq = Annotated[int, Meta(ge=0, le=limits.INTEGER_MAX)]
+Seconds = Annotated[float, Meta(ge=0)]
+ClientId = Annotated[str, Meta(max_length=limits.CLIENT_ID_CHARACTERS_MAX)]
+
+
+class _Message(Struct, frozen=True, gc=False, tag_field="type", omit_defaults=True):
+    """What all messages share: immutable, and known by their ``type``."""
+
+
+# -- Client to server --------------------------------------------------------------------
+
+
+class Hello(_Message, tag="hello", frozen=True, gc=False):
+    """The first line of either side.
+
+    Attributes:
+        version: of the protocol; the server closes the connection if it is not its own.
+        client: a random name that the client keeps for as long as it lives; without it
+            the server makes one up, and repeated messages can't be recognised later.
+        capabilities: optional features that the sender understands; none so far.
+    """
+
+    version: int
+    client: ClientId = ""
+    capabilities: tuple[str, ...] = ()
+
+
+class Login(_Message, tag="login", frozen=True, gc=False):
+    """Authenticate this connection (section 3.1)."""
+
+    id: Id
+    user: str
+    password: str
+
+
+class Message(_Message, tag="message", frozen=True, gc=False):
+    """Send text to one user, online or not; `Ok` means that it is safe (section 3.3)."""
+
+    id: Id
+    to: str
+    text: str
+
+
+class Broadcast(_Message, tag="broadcast", frozen=True, gc=False):
+    """Send text to everybody online who has not blocked the sender (section 3.3)."""
+
+    id: Id
+    text: str
+
+
+class WhoElse(_Message, tag="whoelse", frozen=True, gc=False):
+    """Ask who else is online (section 3.3)."""
+
+    id: Id
+
+
+class WhoElseSince(_Message, tag="whoelsesince", frozen=True, gc=False):
+    """Ask who else was online at any moment of the last ``seconds`` (section 3.3)."""
+
+    id: Id
+    seconds: Seconds
+
+
+class Block(_Message, tag="block", frozen=True, gc=False):
+    """Let nothing from this user reach me any more (section 3.3)."""
+
+    id: Id
+    user: str
+
+
+class Unblock(_Message, tag="unblock", frozen=True, gc=False):
+    """Take back an earlier `Block` (section 3.3)."""
+
+    id: Id
+    user: str
+
+
+class Logout(_Message, tag="logout", frozen=True, gc=False):
+    """End the session; the server answers `Ok` and closes the connection (section 3.3)."""
+
+    id: Id
+
+
+class Ack(_Message, tag="ack", frozen=True, gc=False):
+    """All messages up to ``seq`` have been shown; the server forgets them. No reply."""
+
+    seq: Seq
+
+
+class Active(_Message, tag="active", frozen=True, gc=False):
+    """The user did something that needs no server, such as a mistyped line. No reply.
+
+    It counts against the logout for inactivity (section 3.1).
+    """
+
+
+Request = (
+    Hello
+    | Login
+    | Message
+    | Broadcast
+    | WhoElse
+    | WhoElseSince
+    | Block
+    | Unblock
+    | Logout
+    | Ack
+    | Active
+)
+
+# -- Server to client: replies -------------------------------------------------------------
+
+
+class Welcome(_Message, tag="welcome", frozen=True, gc=False):
+    """The reply to `Hello`: what this server speaks."""
+
+    version: int
+    server: str
+    capabilities: tuple[str, ...] = ()
+
+
+class Ok(_Message, tag="ok", frozen=True, gc=False):
+    """The request was done; for a `Message`: it is safe, and may be forgotten by its sender."""
+
+    id: Id
+
+
+class Sent(_Message, tag="sent", frozen=True, gc=False):
+    """The reply to `Broadcast`.
+
+    Attributes:
+        complete: false if somebody online has blocked the sender.
+    """
+
+    id: Id
+    complete: bool
+
+
+class Users(_Message, tag="users", frozen=True, gc=False):
+    """The reply to `WhoElse` and `WhoElseSince`: names, without the one who asked."""
+
+    id: Id
+    users: tuple[str, ...]
+
+
+class Error(_Message, tag="error", frozen=True, gc=False):
+    """The request was refused, and changed nothing.
+
+    Attributes:
+        id: of the request; none if a line could not be read, and the connection ends.
+        code: why, for programs.
+        text: why, for people.
+    """
+
+    code: ErrorCode
+    text: str
+    id: Id | None = None
+
+
+# -- Server to client: events --------------------------------------------------------------
+
+
+class Delivery(_Message, tag="delivery", frozen=True, gc=False):
+    """A message for this user; sent again at the next login until it is acknowledged.
+
+    Attributes:
+        seq: increases within a mailbox, with gaps; what `Ack` takes.
+        sender: the user who wrote it, as the server knows from the session.
+        client, id: name the sender's request; with ``sender`` the key of this message.
+    """
+
+    seq: Seq
+    sender: str = msgspec.field(name="from")
+    client: str
+    id: Id
+    text: str
+
+
+class Announcement(_Message, tag="announcement", frozen=True, gc=False):
+    """Somebody's `Broadcast`."""
+
+    sender: str = msgspec.field(name="from")
+    text: str
+
+
+class Presence(_Message, tag="presence", frozen=True, gc=False):
+    """Somebody logged in or out (section 3.1, presence broadcasts)."""
+
+    user: str
+    online: bool
+
+
+class Closed(_Message, tag="closed", frozen=True, gc=False):
+    """The server ends this session for a reason of its own; the connection closes next."""
+
+    code: ErrorCode
+    text: str
+
+
+Reply = Welcome | Ok | Sent | Users | Error
+Event = Delivery | Announcement | Presence | Closed
+ServerMessage = Reply | Event

@@ -1,0 +1,5 @@
+"""What must outlive the process: mailboxes and blocks.
+
+A store decides nothing: it writes what a `Commit` says, all of it or nothing, and reads it
+back. `sqlite` is the real one, `memory` its twin for tests; both pass one contract test.
+"""

@@ -1,0 +1,65 @@
+"""A store in memory: for tests, and the model that the real one is checked against."""
+
+from __future__ import annotations
+
+import trio
+
+from ..core.broker import Restored
+from ..core.effects import Commit
+from ..core.mailboxes import text_bytes
+from ..protocol.messages import Delivery
+from .store import StoreError
+
+
+class MemoryStore:
+    """Keeps commits as long as the object lives.
+
+    Attributes:
+        failure: while set, `commit` and `load` fail with this text, changing nothing.
+    """
+
+    def __init__(self) -> None:
+        self.failure: str | None = None
+        self._messages: dict[str, dict[int, Delivery]] = {}
+        self._blocks: dict[tuple[str, str], None] = {}
+
+    async def restore(self) -> Restored:
+        await trio.lowlevel.checkpoint()
+        return Restored(
+            last_seq=max((seq for box in self._messages.values() for seq in box), default=0),
+            blocks=tuple(sorted(self._blocks)),
+            waiting={
+                user: (len(box), sum(text_bytes(delivery.text) for delivery in box.values()))
+                for user, box in sorted(self._messages.items())
+            },
+        )
+
+    async def commit(self, commit: Commit) -> None:
+        await trio.lowlevel.checkpoint()
+        self._check()
+        for user, delivery in commit.messages:
+            self._messages.setdefault(user, {})[delivery.seq] = delivery
+        for user, acknowledged in commit.acknowledged:
+            box = self._messages.get(user, {})
+            for seq in [seq for seq in box if seq <= acknowledged]:
+                del box[seq]
+            if not box:
+                self._messages.pop(user, None)
+        for blocker, blocked, on in commit.blocks:
+            if on:
+                self._blocks[blocker, blocked] = None
+            else:
+                self._blocks.pop((blocker, blocked), None)
+
+    async def load(self, user: str) -> tuple[Delivery, ...]:
+        await trio.lowlevel.checkpoint()
+        self._check()
+        box = self._messages.get(user, {})
+        return tuple(box[seq] for seq in sorted(box))
+
+    async def close(self) -> None:
+        await trio.lowlevel.checkpoint()
+
+    def _check(self) -> None:
+        if self.failure is not None:
+            raise StoreError(self.failure)

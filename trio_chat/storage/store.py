@@ -1,0 +1,32 @@
+"""The interface of a store."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from ..core.broker import Restored
+from ..core.effects import Commit
+from ..protocol.messages import Delivery
+
+
+class StoreError(Exception):
+    """The store could not do what it was asked for; its text says why, for the operator."""
+
+
+class Store(Protocol):
+    """Keeps what it is told.
+
+    Every method raises `StoreError` if the disk or the data do not permit it.
+    """
+
+    async def restore(self) -> Restored:
+        """What earlier runs have left."""
+
+    async def commit(self, commit: Commit) -> None:
+        """Write a commit; when this returns, it survives a crash and a power failure."""
+
+    async def load(self, user: str) -> tuple[Delivery, ...]:
+        """The messages that wait for a user, in order."""
+
+    async def close(self) -> None:
+        """Let go of the files; nothing is lost without it."""
