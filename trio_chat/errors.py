@@ -2,7 +2,8 @@
 
 A refusal is a value (`ErrorCode`), sent in an `Error` reply. An exception is raised only
 where somebody broke the protocol (`ProtocolViolation`) or gave the program something
-that it cannot work with (`UsageError`).
+that it cannot work with (`UsageError`), or where the world around it failed
+(`FailureError`).
 
 The sentences of sections 8 and 3 of the assignment stand here letter for letter.
 """
@@ -131,3 +132,7 @@ class ProtocolViolation(Exception):
 
 class UsageError(Exception):
     """The program was given something that it cannot work with; its text is one line."""
+
+
+class FailureError(Exception):
+    """Something that the program needs did not work; its text is one line for the user."""

@@ -71,6 +71,9 @@ Losing one is harmless: the message is delivered again and its receiver knows it
 COMMANDS_QUEUE_MAX = 1024
 """Batches of requests that wait for the broker; a session that finds it full stops reading."""
 
+STORE_QUEUE_MAX = CONNECTIONS_MAX + 1
+"""What the store may have to do: one commit, and a mailbox to load for each session."""
+
 COMMANDS_BATCH_MAX = 256
 """Commands handled between two flushes of the outboxes."""
 

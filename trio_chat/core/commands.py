@@ -16,6 +16,11 @@ def session_id(node: int, count: int) -> SessionId:
     return node << 40 | count
 
 
+def session_name(session: SessionId) -> str:
+    """A session id for people: node and count."""
+    return f"{session >> 40}.{session & (1 << 40) - 1}"
+
+
 class SessionOpened(Struct, frozen=True, gc=False):
     """Somebody connected.
 

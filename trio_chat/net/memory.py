@@ -6,6 +6,7 @@ import trio
 import trio.testing
 
 from .. import limits
+from .transport import Handler
 
 
 class MemoryTransport:
@@ -88,3 +89,36 @@ def memory_pair(
     right = MemoryTransport(names[0], capacity_bytes)
     left._other, right._other = right, left
     return left, right
+
+
+class MemoryListener:
+    """Accepts the connections that `connect` makes."""
+
+    def __init__(self, capacity_bytes: int = limits.RECEIVE_BYTES_MAX) -> None:
+        self._capacity_bytes = capacity_bytes
+        self._incoming, self._accept = trio.open_memory_channel[MemoryTransport](0)
+        self._count = 0
+
+    async def connect(self) -> MemoryTransport:
+        """The client's end of a new connection."""
+        self._count += 1
+        client, server = memory_pair(self._capacity_bytes, (f"client {self._count}", "server"))
+        await self._incoming.send(server)
+        return client
+
+    async def serve(
+        self,
+        handler: Handler,
+        handler_nursery: trio.Nursery,
+        *,
+        task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        async def handle(transport: MemoryTransport) -> None:
+            try:
+                await handler(transport)
+            finally:
+                transport.close()
+
+        task_status.started(["memory"])
+        async for transport in self._accept:
+            handler_nursery.start_soon(handle, transport)

@@ -6,14 +6,15 @@ send needs neither a task nor a checkpoint.
 
 from __future__ import annotations
 
+import errno
 import socket
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 
 import trio
 
 from .. import limits
-from .transport import Transport
+from .transport import Handler, ListenError
 
 _NOTHING_YET = (BlockingIOError, InterruptedError)
 
@@ -112,39 +113,55 @@ async def connect(host: str, port: int) -> TcpTransport:
     return _take_over(await trio.open_tcp_stream(host, port))
 
 
-async def serve(
-    handler: Callable[[Transport], Awaitable[object]],
-    port: int,
-    host: str | None,
-    *,
-    task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED,
-) -> None:
-    """Listen, and run ``handler`` in a task of its own for each connection.
+class TcpListener:
+    """Accepts TCP connections on one port.
 
-    Runs until cancelled. The handler owns its transport and need not close it. Reports
-    the addresses on which it listens as its started value.
-
-    Args:
-        handler: is called with each new connection.
+    Attributes:
         port: to listen on; 0 lets the system pick one.
-        host: a name or address to listen on; none for all of this machine.
-        task_status: see `trio.Nursery.start`.
-
-    Raises:
-        OSError: if the port is taken, or the address is not this machine's.
+        host: a name or address of this machine to listen on; none for all of them.
     """
-    capacity = trio.CapacityLimiter(limits.CONNECTIONS_MAX)
 
-    async def handle(stream: trio.SocketStream) -> None:
-        transport = _take_over(stream)
-        try:
-            async with capacity:
-                await handler(transport)
-        finally:
-            transport.close()
+    def __init__(self, port: int, host: str | None = None) -> None:
+        self.port = port
+        self.host = host
+        self._capacity = trio.CapacityLimiter(limits.CONNECTIONS_MAX)
 
-    listeners = await trio.open_tcp_listeners(port, host=host, backlog=1024)
-    addresses = [format_address(*listener.socket.getsockname()[:2]) for listener in listeners]
-    async with trio.open_nursery() as nursery:
-        await nursery.start(trio.serve_listeners, handle, listeners)
-        task_status.started(addresses)
+    async def serve(
+        self,
+        handler: Handler,
+        handler_nursery: trio.Nursery,
+        *,
+        task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        async def handle(stream: trio.SocketStream) -> None:
+            transport = _take_over(stream)
+            try:
+                async with self._capacity:
+                    await handler(transport)
+            finally:
+                transport.close()
+
+        listeners = await self._open()
+        addresses = [format_address(*listener.socket.getsockname()[:2]) for listener in listeners]
+        async with trio.open_nursery() as nursery:
+            await nursery.start(
+                partial(trio.serve_listeners, handle, listeners, handler_nursery=handler_nursery)
+            )
+            task_status.started(addresses)
+
+    async def _open(self) -> list[trio.SocketListener]:
+        host = self.host
+        while True:
+            try:
+                return await trio.open_tcp_listeners(self.port, host=host, backlog=1024)
+            except OSError as error:
+                if host is None and error.errno == errno.EADDRNOTAVAIL:
+                    host = "0.0.0.0"  # noqa: S104  # all addresses, where IPv6 is turned off
+                    continue
+                raise ListenError(self._explain(error)) from error
+
+    def _explain(self, error: OSError) -> str:
+        where = f"port {self.port}" + (f" of {self.host}" if self.host else "")
+        if error.errno == errno.EADDRINUSE:
+            return f"{where} is in use; stop what uses it, or give another port"
+        return f"cannot listen on {where}: {error.strerror or error}"

@@ -1,6 +1,6 @@
-"""The interface of a connection.
+"""The interfaces of a connection, and of what accepts connections.
 
-It differs from trio's streams in one point: sending never waits. `send_nowait` hands the
+A transport differs from trio's streams in one point: sending never waits. `send_nowait` hands the
 kernel what it takes at once, and `wait_writable` waits until it takes more. So whoever has
 something for a thousand connections sends it in one go, with no task to wake, and only for
 those that do not keep up does anybody have to wait (see `outbox`).
@@ -8,7 +8,12 @@ those that do not keep up does anybody have to wait (see `outbox`).
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Protocol
+
+import trio
+
+from ..errors import FailureError
 
 
 class Transport(Protocol):
@@ -38,3 +43,35 @@ class Transport(Protocol):
 
     def close(self) -> None:
         """End the connection, at once. Closing twice is fine."""
+
+
+Handler = Callable[[Transport], Awaitable[object]]
+
+
+class ListenError(FailureError):
+    """It is not possible to listen where it was asked for."""
+
+
+class Listener(Protocol):
+    """Accepts connections."""
+
+    async def serve(
+        self,
+        handler: Handler,
+        handler_nursery: trio.Nursery,
+        *,
+        task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """Run ``handler`` for each new connection, in a task of its own, until cancelled.
+
+        Reports the addresses on which it listens as its started value.
+
+        Args:
+            handler: its transport is closed when it returns.
+            handler_nursery: runs the handlers; they go on when this is cancelled, so that
+                a server can stop to accept and still finish what it has begun.
+            task_status: see `trio.Nursery.start`.
+
+        Raises:
+            ListenError: if it cannot listen there.
+        """

@@ -6,11 +6,12 @@ from typing import Protocol
 
 from ..core.broker import Restored
 from ..core.effects import Commit
+from ..errors import FailureError
 from ..protocol.messages import Delivery
 
 
-class StoreError(Exception):
-    """The store could not do what it was asked for; its text says why, for the operator."""
+class StoreError(FailureError):
+    """The store could not do what it was asked for."""
 
 
 class Store(Protocol):

@@ -1,0 +1,86 @@
+"""One connection: its task reads requests and hands them on, another empties its outbox.
+
+The end of a connection, whoever wants it: the outbox is finished, the last lines go out,
+our half of the connection is closed, and what still comes in is thrown away until the other
+end closes too. Closing at once would let the kernel drop our last lines, which say why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import msgspec
+import trio
+
+from .. import limits
+from ..core.commands import Command, Requests, SessionClosed, SessionFailed, SessionId
+from ..net.outbox import Outbox
+from ..net.transport import Transport
+from ..protocol.framing import encode_lines, request_decoder
+from ..protocol.messages import ServerMessage
+
+Submit = Callable[[Command], Awaitable[None]]
+
+
+class Connection:
+    """The hub's end of a session.
+
+    Attributes:
+        session: its id.
+        peer: the address of the other end.
+        pending: what to send at the next `flush`.
+    """
+
+    def __init__(self, session: SessionId, transport: Transport) -> None:
+        self.session = session
+        self.peer = transport.peer
+        self.pending: list[ServerMessage | msgspec.Raw] = []
+        self._transport = transport
+        self._outbox = Outbox(transport)
+        self._decoder = request_decoder()
+        self._input_ended = trio.Event()
+
+    def admit(self) -> None:
+        """The client has logged in, and may send longer lines."""
+        self._decoder.line_bytes_max = limits.LINE_BYTES_MAX
+
+    def flush(self) -> bool:
+        """Send what is pending, in one go; return whether the receiver keeps up."""
+        data = encode_lines(self.pending)
+        self.pending = []
+        return self._outbox.send(data)
+
+    def finish(self) -> None:
+        """Close the connection once everything that was flushed is out."""
+        self._outbox.finish()
+
+    async def run(self, submit: Submit) -> None:
+        """Serve the connection; return when both of its directions have ended."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._read, submit)
+            await self._outbox.run()
+            with trio.move_on_after(limits.DRAIN_SECONDS_MAX):
+                try:
+                    self._transport.send_eof()
+                except trio.BrokenResourceError:
+                    pass  # the other end was faster
+                else:
+                    await self._input_ended.wait()
+            nursery.cancel_scope.cancel()
+
+    async def _read(self, submit: Submit) -> None:
+        try:
+            while data := await self._transport.receive():
+                if self._decoder.violation is not None:
+                    continue
+                batch = self._decoder.feed(data)
+                if batch:
+                    await submit(Requests(self.session, batch))
+                violation = self._decoder.violation
+                if violation is not None:
+                    await submit(SessionFailed(self.session, violation.code, violation.text))
+        except trio.BrokenResourceError:
+            pass  # gone without a goodbye, which is as good
+        self._outbox.finish()
+        self._input_ended.set()
+        await submit(SessionClosed(self.session))
