@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 
 START_SECONDS_MAX = 20.0
+SERVER = "trio_chat.server"
 
 
 def user_name(number: int) -> str:
@@ -39,10 +40,11 @@ class ServerProcess:
         port: where it listens, on 127.0.0.1.
     """
 
-    def __init__(self, users: int, *, cpu: int | None = None) -> None:
+    def __init__(self, users: int, *, cpu: int | None = None, module: str = SERVER) -> None:
         self._directory = tempfile.TemporaryDirectory(prefix="trio-chat-benchmark-")
         self._path = Path(self._directory.name)
         self._cpu = cpu
+        self._module = module
         self._process: subprocess.Popen[bytes] | None = None
         self.port = free_port()
         lines = (f"{user_name(number)} {password_of(number)}\n" for number in range(users))
@@ -64,7 +66,7 @@ class ServerProcess:
     def start(self) -> None:
         """Start the server, and wait until it listens."""
         arguments = [
-            *(sys.executable, "-m", "trio_chat.server", str(self.port), "60", "3600"),
+            *(sys.executable, "-m", self._module, str(self.port), "60", "3600"),
             *("--credentials", str(self._path / "credentials.txt")),
             *("--data-dir", str(self._path / "data"), "--host", "127.0.0.1"),
         ]

@@ -1,0 +1,182 @@
+"""``make run`` and ``make stop``: a server in the background, and a client on it.
+
+The server is started unless one answers already, so whoever comes second joins the first.
+It inherits a lock on the file that holds its process id: as long as the lock is held, that
+id is the server's, and not that of a stranger who got the same number later.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import time
+from enum import Enum
+from pathlib import Path
+from typing import TextIO
+
+import platformdirs
+import trio
+
+from .errors import UsageError
+from .net import tcp
+from .protocol.framing import encode_lines, server_message_decoder
+from .protocol.messages import PROTOCOL_VERSION, Hello, Welcome
+
+HOST = "127.0.0.1"
+DEFAULT_PORT = 4000  # the Makefile's
+START_SECONDS_MAX = 15.0
+STOP_SECONDS_MAX = 10.0
+POLL_SECONDS = 0.05
+
+
+class Answer(Enum):
+    """Who answers on a port."""
+
+    NOBODY = "nobody"
+    OURS = "a trio-chat server"
+    OTHER = "some other program"
+
+
+async def _ask(port: int) -> Answer:
+    try:
+        transport = await tcp.connect(HOST, port)
+    except OSError:
+        return Answer.NOBODY
+    try:
+        transport.send_nowait(encode_lines([Hello(PROTOCOL_VERSION)]))
+        with trio.move_on_after(2):
+            messages = server_message_decoder().feed(await transport.receive())
+            if messages and isinstance(messages[0], Welcome):
+                return Answer.OURS
+    except trio.BrokenResourceError:
+        pass
+    finally:
+        transport.close()
+    return Answer.OTHER
+
+
+def _state_file(port: int, suffix: str) -> Path:
+    directory = platformdirs.user_state_path("trio-chat", appauthor=False)
+    directory.mkdir(parents=True, exist_ok=True)
+    return directory / f"quickstart-{port}.{suffix}"
+
+
+def _start_server(arguments: argparse.Namespace) -> None:
+    """Start a server that outlives this terminal; wait until it answers.
+
+    Raises:
+        UsageError: with what the server said, if it does not start.
+    """
+    port = arguments.port
+    log = _state_file(port, "log")
+    with _state_file(port, "pid").open("a+") as pid_file, log.open("w") as output:
+        try:
+            fcntl.flock(pid_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageError(f"the server on port {port} is starting or stopping") from None
+        server = subprocess.Popen(  # noqa: S603  # our own program, our own numbers
+            [
+                *(sys.executable, "-m", "trio_chat.server", str(port)),
+                *(arguments.block_duration, arguments.timeout),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+            pass_fds=[pid_file.fileno()],
+        )
+        pid_file.truncate(0)
+        pid_file.write(str(server.pid))
+    deadline = time.monotonic() + START_SECONDS_MAX
+    while trio.run(_ask, port) is not Answer.OURS:
+        if server.poll() is not None or time.monotonic() > deadline:
+            server.kill()
+            raise UsageError(log.read_text().strip() or "the server did not start")
+        time.sleep(POLL_SECONDS)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Make sure that a server answers, and become a client of it."""
+    port = arguments.port
+    answer = trio.run(_ask, port)
+    if answer is Answer.OTHER:
+        raise UsageError(
+            f"port {port} is in use by {answer.value}; try another: make run PORT=4001"
+        )
+    if answer is Answer.NOBODY:
+        _start_server(arguments)
+        _say(f"Started a server on port {port}; 'make stop{_port_option(port)}' ends it.")
+    else:
+        _say(f"Joining the server on port {port}.")
+    _say("The accounts stand in credentials.txt, for example: yoda, password wise.")
+    os.execv(  # noqa: S606  # our own program
+        sys.executable, [sys.executable, "-m", "trio_chat.client", HOST, str(port)]
+    )
+
+
+def stop(arguments: argparse.Namespace) -> None:
+    """End the server that `run` has started."""
+    port = arguments.port
+    with _state_file(port, "pid").open("a+") as pid_file:
+        deadline = time.monotonic() + STOP_SECONDS_MAX
+        was_running = False
+        while not _is_free(pid_file):
+            if not was_running:
+                was_running = True
+                pid_file.seek(0)
+                os.kill(int(pid_file.read()), signal.SIGTERM)
+            if time.monotonic() > deadline:
+                raise UsageError("the server does not stop; end it with 'kill -9'")
+            time.sleep(POLL_SECONDS)
+    if was_running:
+        _say(f"Stopped the server on port {port}.")
+    else:
+        _say(f"No server that 'make run' has started runs on port {port}.")
+
+
+def _is_free(pid_file: TextIO) -> bool:
+    try:
+        fcntl.flock(pid_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _port_option(port: int) -> str:
+    return "" if port == DEFAULT_PORT else f" PORT={port}"
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def main() -> int:
+    """Run one of the two commands; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m trio_chat.quickstart", description=__doc__)
+    commands = parser.add_subparsers(required=True)
+    run_parser = commands.add_parser("run", help="start a server if there is none, and a client")
+    run_parser.add_argument("port", type=int)
+    run_parser.add_argument("block_duration")
+    run_parser.add_argument("timeout")
+    run_parser.set_defaults(command=run)
+    stop_parser = commands.add_parser("stop", help="stop the server that 'run' has started")
+    stop_parser.add_argument("port", type=int)
+    stop_parser.set_defaults(command=stop)
+    arguments = parser.parse_args()
+    try:
+        arguments.command(arguments)
+    except UsageError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
