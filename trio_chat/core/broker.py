@@ -75,6 +75,7 @@ class Broker:
         self._repetitions = Repetitions()
         self._journal = Journal()
         self._seq = restored.last_seq
+        self._is_busy = False
         self._stopping = False
         self._effects: list[Effect] = []
 
@@ -92,7 +93,7 @@ class Broker:
         self._COMMANDS[type(command)](self, command, now)
         journal = self._journal
         if journal.due <= now and journal.under_way is None:
-            commit = journal.begin()
+            commit = journal.begin(now)
             if commit is not None:
                 done.append(commit)
         return done
@@ -108,7 +109,7 @@ class Broker:
 
     def user_of(self, session: SessionId) -> str:
         """Who is logged in on a session; empty if nobody is, or it is gone."""
-        found = self._sessions.get(session)
+        found = self._sessions.by_id.get(session)
         return found.user if found is not None else ""
 
     # -- Commands --------------------------------------------------------------------------
@@ -120,12 +121,12 @@ class Broker:
         self._sessions.open(command.session, command.client, now)
 
     def _session_closed(self, command: commands.SessionClosed, now: float) -> None:
-        session = self._sessions.get(command.session)
+        session = self._sessions.by_id.get(command.session)
         if session is not None:
             self._forget(session, now)
 
     def _session_failed(self, command: commands.SessionFailed, now: float) -> None:
-        session = self._sessions.get(command.session)
+        session = self._sessions.by_id.get(command.session)
         if session is None:
             return
         message: wire.ServerMessage
@@ -136,37 +137,42 @@ class Broker:
         self._end(session, message, now)
 
     def _requests(self, command: commands.Requests, now: float) -> None:
-        session = self._sessions.get(command.session)
+        session = self._sessions.by_id.get(command.session)
         if session is None:
             return
         phase, allowed = session.phase, self._REQUESTS[session.phase]
+        is_online = phase is Phase.ONLINE
+        self._is_busy = self._journal.is_full()
+        idle_deadline = now + self._settings.idle_seconds
         for request in command.batch:
-            if session.phase is not phase:
-                phase, allowed = session.phase, self._REQUESTS[session.phase]
             kind = type(request)
             handler = allowed.get(kind)
             if handler is None:
+                type_name = str(kind.__struct_config__.tag)
                 self._violation(
-                    session,
-                    now,
-                    ErrorCode.WRONG_PHASE,
-                    type=kind.__struct_config__.tag,
-                    phase=phase.value,
+                    session, now, ErrorCode.WRONG_PHASE, type=type_name, phase=phase.value
                 )
                 return
             if kind not in _WITHOUT_ID:
-                id: int = request.id  # type: ignore[union-attr]  # all others have one
-                if id <= session.last_id:
+                number: int = request.id  # type: ignore[union-attr]  # all others have one
+                if number <= session.last_id:
                     self._violation(
-                        session, now, ErrorCode.ID_NOT_INCREASING, ours=session.last_id, theirs=id
+                        session,
+                        now,
+                        ErrorCode.ID_NOT_INCREASING,
+                        ours=session.last_id,
+                        theirs=number,
                     )
                     return
-                session.last_id = id
-            if kind is not wire.Ack and phase is Phase.ONLINE:
-                session.deadline = now + self._settings.idle_seconds
+                session.last_id = number
+            if is_online and kind is not wire.Ack:
+                session.deadline = idle_deadline
             handler(self, session, request, now)
-            if command.session not in self._sessions:
-                return  # the request ended its session; what came after it is void
+            if session.phase is not phase:
+                if session.phase is Phase.ENDED:
+                    return  # what came after the request that ended it is void
+                phase, allowed = session.phase, self._REQUESTS[session.phase]
+                is_online = phase is Phase.ONLINE
 
     def _tick(self, command: commands.Tick, now: float) -> None:
         for session in self._sessions.expired(now):
@@ -180,13 +186,13 @@ class Broker:
     def _stop(self, command: commands.Stop, now: float) -> None:
         self._stopping = True
         code = ErrorCode.STOPPING
-        for session in list(self._sessions):
+        for session in list(self._sessions.by_id.values()):
             self._send(session.id, wire.Closed(code, code.describe()))
             self._effects.append(Close(session.id))
             # Nobody is told of the others' absence, as they all go at once.
             if session.phase is Phase.ONLINE:
                 self._presence.log_out(session.user, now)
-                self._leave_mailbox(session, now)
+                self._leave(session)
             self._sessions.remove(session)
         self._journal.hurry(now)
 
@@ -214,7 +220,7 @@ class Broker:
         self._effects.append(effects.CheckPassword(session.id, request.user, request.password))
 
     def _password_checked(self, command: commands.PasswordChecked, now: float) -> None:
-        session = self._sessions.get(command.session)
+        session = self._sessions.by_id.get(command.session)
         user = command.user
         # Guesses made at the same time are judged one by one: those after the third
         # failure are told no more than that the name is blocked. A wrong one counts even
@@ -248,96 +254,99 @@ class Broker:
         session.deadline = now + self._settings.idle_seconds
         self._sessions.hurry(session)
         session.history = self._repetitions.history(user, session.client)
+        session.repeats_until = session.history.highest
         self._presence.log_in(user, session.id)
         self._effects.append(effects.Admit(session.id, user))
         self._send(session.id, wire.Ok(session.last_id))
         self._announce(user, online=True)
-        mailbox = session.mailbox = self._mailboxes.get(user)
-        if mailbox.stored:
-            if not mailbox.loading:
-                mailbox.loading = True
-                self._effects.append(effects.LoadMailbox(user))
-        elif not mailbox.loading:
+        mailbox = session.mailbox = self._mailboxes[user]
+        if not mailbox.stored:
             self._open_mailbox(session)
+        elif not mailbox.loading:
+            mailbox.loading = True
+            self._effects.append(effects.LoadMailbox(user))
 
     # -- Requests: messages (section 3.3) ------------------------------------------------------
 
     def _message(self, session: Session, request: wire.Message, now: float) -> None:
-        history = session.history
-        if request.id <= history.highest:
+        # The hot path: every message takes it, and _ack.
+        id, recipient, text = request.id, request.to, request.text
+        if id <= session.repeats_until:
             self._repeated_message(session, request)
             return
-        history.highest = request.id
-        sender, recipient, text = session.user, request.to, request.text
-        if not 0 < len(text) <= limits.TEXT_BYTES_MAX // 4:  # surely short enough below
-            code = self._fault_of(text)
-            if code is not None:
-                self._refuse_message(session, request, code, size=text_bytes(text))
-                return
-        if recipient not in self.users:
-            self._refuse_message(session, request, ErrorCode.UNKNOWN_USER)
+        sender = session.user
+        size = len(text) if text.isascii() else text_bytes(text)
+        if (
+            not 0 < size <= limits.TEXT_BYTES_MAX
+            or recipient not in self.users
+            or recipient == sender
+            or recipient in self._blocks.blockers_of(sender)
+            or self._is_busy
+            or not (mailbox := self._mailboxes[recipient]).has_room(size)
+        ):
+            self._refuse_message(session, request, size)
             return
-        if recipient == sender:
-            self._refuse_message(session, request, ErrorCode.MESSAGE_SELF)
-            return
-        if recipient in self._blocks.blockers_of(sender):
-            self._refuse_message(session, request, ErrorCode.BLOCKED_BY_RECIPIENT)
-            return
-        journal = self._journal
-        if journal.is_full:
-            self._refuse_message(session, request, ErrorCode.BUSY)
-            return
-        mailbox = self._mailboxes.get(recipient)
-        if not mailbox.has_room(text):
-            self._refuse_message(session, request, ErrorCode.MAILBOX_FULL, user=recipient)
-            return
-        self._seq += 1
-        delivery = wire.Delivery(self._seq, sender, session.client, request.id, text)
-        letter = Letter(delivery, recipient, session.id)
-        if mailbox.put(letter):
-            assert mailbox.session is not None
-            self._effects.append(Send(mailbox.session, delivery))
-            journal.add_letter(letter, now + limits.COMMIT_DELAY_SECONDS)
-        else:
-            journal.add_letter(letter, now)
+        self._seq = seq = self._seq + 1
+        delivery = wire.Delivery(seq, sender, session.client, id, text)
+        letter = Letter(delivery, recipient, size, session.id, now)
+        receiver = mailbox.put(letter)
+        if receiver is not None:
+            self._effects.append(Send(receiver, delivery))
+            letter.due = now + limits.COMMIT_DELAY_SECONDS
+        self._journal.add_letter(mailbox, letter.due)
+
+    def _refuse_message(self, session: Session, request: wire.Message, size: int) -> None:
+        """Say why, in the order of what its sender can do about it."""
+        recipient = request.to
+        code = self._fault_of_text(size)
+        if code is None:
+            if recipient not in self.users:
+                code = ErrorCode.UNKNOWN_USER
+            elif recipient == session.user:
+                code = ErrorCode.MESSAGE_SELF
+            elif recipient in self._blocks.blockers_of(session.user):
+                code = ErrorCode.BLOCKED_BY_RECIPIENT
+            elif self._is_busy:
+                code = ErrorCode.BUSY
+            else:
+                code = ErrorCode.MAILBOX_FULL
+        error = wire.Error(code, code.describe(size=size, user=recipient), request.id)
+        session.history.refuse(error)
+        self._send(session.id, error)
 
     def _repeated_message(self, session: Session, request: wire.Message) -> None:
         """Answer as the first time, or leave the answer to the commit that decides it."""
         refusal = session.history.refusal(request.id)
-        letter = self._journal.unanswered(session.user, session.client, request.id)
+        mailbox = self._mailboxes.get(request.to)
+        letter = mailbox and mailbox.unsafe(session.user, session.client, request.id)
         if refusal is not None:
             self._send(session.id, refusal)
-        elif letter is not None:
+        elif letter:
             letter.reply_to = session.id
         else:
             self._send(session.id, wire.Ok(request.id))
 
-    def _refuse_message(
-        self, session: Session, request: wire.Message, code: ErrorCode, **fields: object
-    ) -> None:
-        error = wire.Error(code, code.describe(**fields), request.id)
-        session.history.refuse(error)
-        self._send(session.id, error)
-
     def _ack(self, session: Session, request: wire.Ack, now: float) -> None:
         mailbox = session.mailbox
-        done, sessions = self._effects, self._sessions
-        forget = False
+        done, sessions = self._effects, self._sessions.by_id
+        is_written = False
         for letter in mailbox.acknowledge(request.seq):
-            forget = forget or letter.written
+            if letter.written:
+                is_written = True
             if not letter.safe:
                 letter.safe = True
                 if letter.reply_to in sessions:
                     done.append(Send(letter.reply_to, wire.Ok(letter.delivery.id)))
-        if forget:
+        if is_written:
             self._journal.acknowledged(session.user, mailbox.acknowledged, now)
-        if mailbox.letters:
+        if mailbox.sent < len(mailbox.letters):
             self._fill_window(session)
 
     def _broadcast(self, session: Session, request: wire.Broadcast, now: float) -> None:
-        code = self._fault_of(request.text)
+        size = text_bytes(request.text)
+        code = self._fault_of_text(size)
         if code is not None:
-            self._refuse(session, request.id, code, size=text_bytes(request.text))
+            self._refuse(session, request.id, code, size=size)
             return
         blockers = self._blocks.blockers_of(session.user)
         online = self._presence.online
@@ -420,9 +429,10 @@ class Broker:
             delivery = letter.delivery
             self._repetitions.history(delivery.sender, delivery.client).refuse(error)
             self._answer(letter.reply_to, error)
-        for change in reversed(group.blocks):
+        changes = self._journal.take_back_blocks(group)
+        for change in reversed(changes):
             self._blocks.set(change.blocker, change.blocked, not change.on)
-        for change in group.blocks:
+        for change in changes:
             self._answer(change.reply_to, wire.Error(code, code.describe(), change.id))
         self._journal.retry_acknowledged(group, now)
 
@@ -431,16 +441,16 @@ class Broker:
         for letter in group.letters:
             letter.written = False
         for user in dict.fromkeys(letter.recipient for letter in refused):
-            self._mailboxes.get(user).discard(
+            self._mailboxes[user].discard(
                 {letter.delivery.seq for letter in refused if letter.recipient == user}
             )
             self._mailboxes.tidy(user)
         return refused
 
     def _mailbox_loaded(self, command: commands.MailboxLoaded, now: float) -> None:
-        mailbox = self._mailboxes.get(command.user)
+        mailbox = self._mailboxes[command.user]
         online = self._presence.online.get(command.user)
-        session = self._sessions.get(online) if online is not None else None
+        session = self._sessions.by_id.get(online) if online is not None else None
         if session is None or command.deliveries is None:
             mailbox.loading = False
             if session is not None:
@@ -458,18 +468,16 @@ class Broker:
 
     def _answer(self, session: SessionId, reply: wire.Reply) -> None:
         """Send a reply that was held back, if whoever waits for it is still there."""
-        if session in self._sessions:
+        if session in self._sessions.by_id:
             self._effects.append(Send(session, reply))
 
     def _refuse(self, session: Session, id: int, code: ErrorCode, **fields: object) -> None:
         self._send(session.id, wire.Error(code, code.describe(**fields), id))
 
-    def _fault_of(self, text: str) -> ErrorCode | None:
-        if not text:
+    def _fault_of_text(self, size: int) -> ErrorCode | None:
+        if size == 0:
             return ErrorCode.TEXT_EMPTY
-        if text_bytes(text) > limits.TEXT_BYTES_MAX:
-            return ErrorCode.TEXT_TOO_LONG
-        return None
+        return ErrorCode.TEXT_TOO_LONG if size > limits.TEXT_BYTES_MAX else None
 
     def _violation(self, session: Session, now: float, code: ErrorCode, **fields: object) -> None:
         self._end(session, wire.Error(code, code.describe(**fields)), now)
@@ -500,20 +508,19 @@ class Broker:
         self._forget(session, now)
 
     def _forget(self, session: Session, now: float) -> None:
+        was_online = session.phase is Phase.ONLINE
         self._sessions.remove(session)
-        if session.phase is Phase.ONLINE:
+        if was_online:
             self._presence.log_out(session.user, now)
             self._announce(session.user, online=False)
-            self._leave_mailbox(session, now)
+            self._leave(session)
 
-    def _leave_mailbox(self, session: Session, now: float) -> None:
+    def _leave(self, session: Session) -> None:
         """What was not acknowledged is sent again at the next login."""
-        mailbox = session.mailbox
-        mailbox.session = None
-        mailbox.sent = 0
+        session.history.highest = max(session.history.highest, session.last_id)
+        session.mailbox.session = None
+        session.mailbox.sent = 0
         self._mailboxes.tidy(session.user)
-        if mailbox.letters:
-            self._journal.hurry(now)
 
     _COMMANDS: ClassVar[dict[type, Callable[[Broker, Any, float], None]]] = {
         commands.SessionOpened: _session_opened,

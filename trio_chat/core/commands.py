@@ -10,6 +10,9 @@ from ..protocol.messages import Delivery, Request
 SessionId = int
 """Names a connection for ever: the server's node number, then a count."""
 
+NOBODY: SessionId = 0
+"""No connection has this id."""
+
 
 def session_id(node: int, count: int) -> SessionId:
     """The id of the ``count``-th connection of server ``node``."""

@@ -1,12 +1,12 @@
 """The journal: what waits for the disk, committed in groups.
 
-Theory of operation: the first thing that waits sets a time by which a commit should
-begin; everything that came until then goes into it. While one is under way the next one
-gathers, so the busier the disk, the larger the groups. A message that its receiver
-acknowledges before its commit begins is not written at all.
+Theory of operation: everything that waits has a time when it is due, and the first one that
+is begins a commit. While one is under way the next one gathers, so the busier the disk, the
+larger the groups. A message that its receiver acknowledges before it is due is not written
+at all, and leaves no trace here: the journal knows only which mailboxes to look into.
 
-Whatever is committed, every message accepted before it is safe too: a commit always takes
-all that are not.
+Whatever is committed, every message accepted before it is safe too: a commit takes all that
+were accepted before the last one that is due.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from __future__ import annotations
 from .. import limits
 from .commands import SessionId
 from .effects import Commit
-from .mailboxes import Letter
+from .mailboxes import Letter, Mailbox
 
 NEVER = float("inf")
 
@@ -53,19 +53,23 @@ class Journal:
     """
 
     def __init__(self) -> None:
-        self._gathering = Group(1)
-        self.under_way: Group | None = None
         self.due = NEVER
+        self.under_way: Group | None = None
+        self._gathering = Group(1)
+        self._mailboxes: dict[Mailbox, None] = {}
+        self._accepted = 0
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing waits, and nothing is under way."""
         return self.due == NEVER and self.under_way is None
 
-    @property
     def is_full(self) -> bool:
         """Whether more waits than should; the disk does not keep up."""
-        return len(self._gathering.letters) >= limits.UNSAFE_MESSAGES_MAX
+        if self._accepted >= limits.UNSAFE_MESSAGES_MAX:
+            # Most of these may have been acknowledged since.
+            self._accepted = sum(len(mailbox.unwritten()) for mailbox in self._mailboxes)
+        return self._accepted >= limits.UNSAFE_MESSAGES_MAX
 
     def next_deadline(self) -> float:
         """When to call `begin`; never while a commit is under way."""
@@ -76,9 +80,10 @@ class Journal:
         if due < self.due:
             self.due = due
 
-    def add_letter(self, letter: Letter, due: float) -> None:
-        """Write a message, unless it is acknowledged before the commit begins."""
-        self._gathering.letters.append(letter)
+    def add_letter(self, mailbox: Mailbox, due: float) -> None:
+        """Write the newest message of a mailbox, unless it is acknowledged before it is due."""
+        self._mailboxes[mailbox] = None
+        self._accepted += 1
         if due < self.due:
             self.due = due
 
@@ -92,11 +97,11 @@ class Journal:
         self._gathering.acknowledged[user] = seq
         self.hurry(now + limits.CLEANUP_DELAY_SECONDS)
 
-    def begin(self) -> Commit | None:
+    def begin(self, now: float) -> Commit | None:
         """Begin the next commit, with all that needs it; none if nothing does."""
         assert self.under_way is None
-        group, self.due = self._gathering, NEVER
-        group.letters = [letter for letter in group.letters if not letter.safe]
+        group = self._gathering
+        group.letters = self._take_due(now)
         if not (group.letters or group.acknowledged or group.blocks):
             return None
         for letter in group.letters:
@@ -110,12 +115,31 @@ class Journal:
             tuple((change.blocker, change.blocked, change.on) for change in group.blocks),
         )
 
+    def _take_due(self, now: float) -> list[Letter]:
+        """The messages up to the last one that is due, in order; the others go on waiting."""
+        waiting = [letter for mailbox in self._mailboxes for letter in mailbox.unwritten()]
+        last = max((letter.delivery.seq for letter in waiting if letter.due <= now), default=0)
+        due = [letter for letter in waiting if letter.delivery.seq <= last]
+        due.sort(key=lambda letter: letter.delivery.seq)
+        later = [letter for letter in waiting if letter.delivery.seq > last]
+        self.due = min((letter.due for letter in later), default=NEVER)
+        self._accepted = len(later)
+        users = {letter.recipient for letter in later}
+        self._mailboxes = {box: None for box in self._mailboxes if box.user in users}
+        return due
+
     def end(self, number: int) -> Group:
         """Take back the group whose commit has ended."""
         group = self.under_way
         assert group is not None and group.number == number
         self.under_way = None
         return group
+
+    def take_back_blocks(self, group: Group) -> list[BlockChange]:
+        """The changes of a commit that failed, and those since, which build on them."""
+        changes = [*group.blocks, *self._gathering.blocks]
+        self._gathering.blocks = []
+        return changes
 
     def retry_acknowledged(self, group: Group, now: float) -> None:
         """Take over the deletions of a commit that failed, for the next one to do."""
@@ -124,17 +148,3 @@ class Journal:
             waiting.setdefault(user, seq)
         if waiting:
             self.hurry(now + limits.CLEANUP_DELAY_SECONDS)
-
-    def unanswered(self, sender: str, client: str, id: int) -> Letter | None:
-        """The message of this key if it is not safe yet. Slow; for repetitions only."""
-        groups = (self._gathering, self.under_way) if self.under_way else (self._gathering,)
-        for group in groups:
-            for letter in group.letters:
-                delivery = letter.delivery
-                if not letter.safe and (delivery.sender, delivery.client, delivery.id) == (
-                    sender,
-                    client,
-                    id,
-                ):
-                    return letter
-        return None

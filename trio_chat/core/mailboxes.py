@@ -14,11 +14,14 @@ memory does not grow with the mail of those who are away.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Mapping, Set
+from itertools import islice
+
+from msgspec import Struct
 
 from .. import limits
 from ..protocol.messages import Delivery
-from .commands import SessionId
+from .commands import NOBODY, SessionId
 
 
 def text_bytes(text: str) -> int:
@@ -26,25 +29,26 @@ def text_bytes(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode())
 
 
-class Letter:
+class Letter(Struct, gc=False):
     """A message on its way.
 
     Attributes:
         delivery: the message as its receiver gets it.
         recipient: the user who gets it.
+        bytes: of its text.
         reply_to: the session whose request is answered when the message is safe.
+        due: when it should be written if it is not acknowledged before.
         safe: acknowledged, or on disk; its sender has been told.
         written: on disk, or in the commit under way.
     """
 
-    __slots__ = ("delivery", "recipient", "reply_to", "safe", "written")
-
-    def __init__(self, delivery: Delivery, recipient: str, reply_to: SessionId) -> None:
-        self.delivery = delivery
-        self.recipient = recipient
-        self.reply_to = reply_to
-        self.safe = False
-        self.written = False
+    delivery: Delivery
+    recipient: str
+    bytes: int
+    reply_to: SessionId
+    due: float
+    safe: bool = False
+    written: bool = False
 
 
 class Mailbox:
@@ -85,26 +89,24 @@ class Mailbox:
     def __len__(self) -> int:
         return self.stored + len(self.letters)
 
-    def has_room(self, text: str) -> bool:
-        """Whether one more message of this text is within the quota."""
+    def has_room(self, text_bytes: int) -> bool:
+        """Whether one more message of this size is within the quota."""
         return (
             self.stored + len(self.letters) < limits.MAILBOX_MESSAGES_MAX
-            and self.bytes + text_bytes(text) <= limits.MAILBOX_BYTES_MAX
+            and self.bytes + text_bytes <= limits.MAILBOX_BYTES_MAX
         )
 
-    def put(self, letter: Letter) -> bool:
-        """Add the newest message; return whether to send it at once."""
-        self.letters.append(letter)
-        self.bytes += text_bytes(letter.delivery.text)
+    def put(self, letter: Letter) -> SessionId | None:
+        """Add the newest message; return the session to send it to at once, if any."""
+        letters, sent = self.letters, self.sent
         # What waits goes first: the new one is next only if all before it were sent.
-        if (
-            self.session is None
-            or self.sent >= limits.WINDOW_MESSAGES_MAX
-            or self.sent + 1 != len(self.letters)
-        ):
-            return False
-        self.sent += 1
-        return True
+        is_next = sent == len(letters) and sent < limits.WINDOW_MESSAGES_MAX
+        letters.append(letter)
+        self.bytes += letter.bytes
+        if is_next and self.session is not None:
+            self.sent = sent + 1
+            return self.session
+        return None
 
     def next_to_send(self) -> list[Letter]:
         """Fill the window of the session: the messages to send to it now."""
@@ -116,15 +118,40 @@ class Mailbox:
 
     def acknowledge(self, seq: int) -> list[Letter]:
         """Remove the sent messages up to ``seq``; return them."""
-        removed = []
         letters = self.letters
-        while self.sent and letters[0].delivery.seq <= seq:
-            letter = letters.popleft()
-            self.sent -= 1
-            self.bytes -= text_bytes(letter.delivery.text)
-            self.acknowledged = letter.delivery.seq
-            removed.append(letter)
+        count = size = 0
+        for letter in islice(letters, self.sent):
+            if letter.delivery.seq > seq:
+                break
+            count += 1
+            size += letter.bytes
+        if count == 0:
+            return []
+        self.sent -= count
+        self.bytes -= size
+        removed = [letters.popleft() for _ in range(count)]
+        self.acknowledged = removed[-1].delivery.seq
         return removed
+
+    def unwritten(self) -> list[Letter]:
+        """The messages that are neither safe nor being written: the newest ones, in order."""
+        letters = []
+        for letter in reversed(self.letters):
+            if letter.safe or letter.written:
+                break
+            letters.append(letter)
+        letters.reverse()
+        return letters
+
+    def unsafe(self, sender: str, client: str, id: int) -> Letter | None:
+        """The message of this key, if it is here and not safe yet."""
+        for letter in reversed(self.letters):
+            if letter.safe:
+                break
+            delivery = letter.delivery
+            if (delivery.sender, delivery.client, delivery.id) == (sender, client, id):
+                return letter
+        return None
 
     def discard(self, seqs: Set[int]) -> None:
         """Drop messages that could not be kept, sent or not."""
@@ -132,7 +159,7 @@ class Mailbox:
         sent = 0
         for index, letter in enumerate(self.letters):
             if letter.delivery.seq in seqs:
-                self.bytes -= text_bytes(letter.delivery.text)
+                self.bytes -= letter.bytes
             else:
                 kept.append(letter)
                 sent += index < self.sent
@@ -147,11 +174,12 @@ class Mailbox:
         before = self.letters[0].delivery.seq if self.letters else limits.INTEGER_MAX
         missing = [d for d in deliveries if self.acknowledged < d.seq < before]
         for delivery in reversed(missing):
-            letter = Letter(delivery, self.user, 0)
-            letter.safe = letter.written = True
-            self.letters.appendleft(letter)
+            size = text_bytes(delivery.text)
+            self.letters.appendleft(
+                Letter(delivery, self.user, size, NOBODY, due=0, safe=True, written=True)
+            )
         self.stored = 0
-        self.bytes = sum(text_bytes(letter.delivery.text) for letter in self.letters)
+        self.bytes = sum(letter.bytes for letter in self.letters)
 
     def leave_to_disk(self) -> None:
         """Drop from memory what is on disk, unless somebody is there to read it.
@@ -166,30 +194,24 @@ class Mailbox:
             self.stored += 1
 
 
-class Mailboxes:
-    """The mailboxes that hold anything, or whose owner is online."""
+class Mailboxes(dict[str, Mailbox]):
+    """By user the mailboxes that hold anything, or whose owner is online."""
 
     def __init__(self, waiting: Mapping[str, tuple[int, int]]) -> None:
         """Begin with what is on disk: messages and bytes of text for each user."""
-        self._by_user = {
-            user: Mailbox(user, count, size) for user, (count, size) in waiting.items()
-        }
+        super().__init__(
+            (user, Mailbox(user, count, size)) for user, (count, size) in waiting.items()
+        )
 
-    def get(self, user: str) -> Mailbox:
-        """The mailbox of a user, made if there is none."""
-        mailbox = self._by_user.get(user)
-        if mailbox is None:
-            mailbox = self._by_user[user] = Mailbox(user)
+    def __missing__(self, user: str) -> Mailbox:
+        mailbox = self[user] = Mailbox(user)
         return mailbox
 
     def tidy(self, user: str) -> None:
         """Leave to the disk what is there, and forget a mailbox without any content."""
-        mailbox = self._by_user.get(user)
+        mailbox = self.get(user)
         if mailbox is None:
             return
         mailbox.leave_to_disk()
         if not len(mailbox) and mailbox.session is None and not mailbox.loading:
-            del self._by_user[user]
-
-    def __iter__(self) -> Iterator[Mailbox]:
-        return iter(self._by_user.values())
+            del self[user]

@@ -15,7 +15,7 @@ class History:
     """What one client of one user has asked.
 
     Attributes:
-        highest: the number of its latest message that was accepted or refused.
+        highest: the number of the latest request of its earlier connections.
     """
 
     __slots__ = ("_refused", "highest")

@@ -6,14 +6,13 @@ The phases of a session::
                           ^                 |
                           +--password wrong-+
 
-A session ends in any phase, and is then forgotten at once: what still comes from it or
-for it is ignored. `broker` holds the table of what is allowed in which phase.
+A session ends in any phase (ENDED), and is forgotten at once: what still comes from it or for
+it is ignored. `broker` holds the table of what is allowed in which phase.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
 from enum import Enum
 
 from .. import limits
@@ -29,6 +28,7 @@ class Phase(Enum):
     LOGIN = "login"
     CHECKING = "checking the password"
     ONLINE = "online"
+    ENDED = "ended"
 
 
 class Session:
@@ -42,7 +42,8 @@ class Session:
         client: the name of the client at the other end.
         user: who is logged in; empty in the phases before ONLINE, as are the next two.
         mailbox: what waits for the user.
-        history: what this client has asked before, on this connection or an earlier one.
+        history: what this client has asked on earlier connections, and was refused on this.
+        repeats_until: messages up to this number were sent on an earlier connection.
     """
 
     __slots__ = (
@@ -53,6 +54,7 @@ class Session:
         "last_id",
         "mailbox",
         "phase",
+        "repeats_until",
         "user",
     )
 
@@ -65,6 +67,7 @@ class Session:
         self.user = ""
         self.mailbox = Mailbox("")
         self.history = History()
+        self.repeats_until = 0
 
 
 class Sessions:
@@ -72,27 +75,20 @@ class Sessions:
 
     A deadline moves with every request, so the heap is lazy: each session stands in it
     once, no later than its deadline, and is pushed again when found there too early.
+
+    Attributes:
+        by_id: the sessions that have not ended.
     """
 
     def __init__(self) -> None:
-        self._by_id: dict[SessionId, Session] = {}
+        self.by_id: dict[SessionId, Session] = {}
         self._deadlines: list[tuple[float, SessionId]] = []
-        self.get = self._by_id.get
-
-    def __len__(self) -> int:
-        return len(self._by_id)
-
-    def __iter__(self) -> Iterator[Session]:
-        return iter(self._by_id.values())
-
-    def __contains__(self, session: SessionId) -> bool:
-        return session in self._by_id
 
     def open(self, id: SessionId, client: str, now: float) -> Session:
         """Add a session, which has to log in before its first deadline."""
-        assert id not in self._by_id
+        assert id not in self.by_id
         session = Session(id, client, now + limits.LOGIN_SECONDS_MAX)
-        self._by_id[id] = session
+        self.by_id[id] = session
         heapq.heappush(self._deadlines, (session.deadline, id))
         return session
 
@@ -101,8 +97,9 @@ class Sessions:
         heapq.heappush(self._deadlines, (session.deadline, session.id))
 
     def remove(self, session: Session) -> None:
-        """Forget a session."""
-        del self._by_id[session.id]
+        """Forget a session, which has ended."""
+        session.phase = Phase.ENDED
+        del self.by_id[session.id]
 
     def next_deadline(self) -> float:
         """No session ends before this time, in monotonic seconds."""
@@ -113,7 +110,7 @@ class Sessions:
         expired = {}
         while self._deadlines and self._deadlines[0][0] <= now:
             _, id = heapq.heappop(self._deadlines)
-            session = self._by_id.get(id)
+            session = self.by_id.get(id)
             if session is None:
                 continue
             if session.deadline > now:

@@ -37,14 +37,14 @@ class MemoryStore:
     async def commit(self, commit: Commit) -> None:
         await trio.lowlevel.checkpoint()
         self._check()
-        for user, delivery in commit.messages:
-            self._messages.setdefault(user, {})[delivery.seq] = delivery
         for user, acknowledged in commit.acknowledged:
             box = self._messages.get(user, {})
             for seq in [seq for seq in box if seq <= acknowledged]:
                 del box[seq]
             if not box:
                 self._messages.pop(user, None)
+        for user, delivery in commit.messages:
+            self._messages.setdefault(user, {})[delivery.seq] = delivery
         for blocker, blocked, on in commit.blocks:
             if on:
                 self._blocks[blocker, blocked] = None

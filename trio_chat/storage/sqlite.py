@@ -148,8 +148,9 @@ async def open_sqlite(path: Path) -> SqliteStore:
 
 def _prepare(database: apsw.Connection) -> None:
     """Lock the database for us alone, and make its tables if there are none."""
-    database.execute("PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL")
-    database.execute("PRAGMA synchronous = FULL")
+    database.pragma("locking_mode", "exclusive")
+    database.pragma("journal_mode", "wal")
+    database.pragma("synchronous", "full")
     with database:  # the first write takes the lock, and keeps it
         version = cast("int", database.execute("PRAGMA user_version").get)
         if version > SCHEMA_VERSION:

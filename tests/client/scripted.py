@@ -1,0 +1,144 @@
+"""The two sides of a client, each played by a script: the server and the person.
+
+Both wait for what they expect, and fail if they don't get it in time; where nothing is
+real, time is trio's, which jumps while nothing happens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+import trio
+
+from trio_chat.client.connection import Connection
+from trio_chat.errors import UsageError
+from trio_chat.net.memory import memory_pair
+from trio_chat.net.transport import Transport
+from trio_chat.protocol import messages as wire
+from trio_chat.protocol.framing import encode_lines, request_decoder
+
+T = TypeVar("T", bound=wire.Request)
+
+SECONDS_MAX = 20.0
+"""How long a script waits for what it expects."""
+
+WELCOME = "Welcome to the greatest messaging application ever!"
+
+
+class ScriptedServer:
+    """The server's end of a connection."""
+
+    def __init__(self, transport: Transport) -> None:
+        self.transport = transport
+        self.requests: list[wire.Request] = []
+        self._decoder = request_decoder()
+        self._unread: list[wire.Request] = []
+
+    def say(self, *messages: wire.ServerMessage) -> None:
+        """Send messages; all of them arrive in one read."""
+        self.say_bytes(encode_lines(messages))
+
+    def say_bytes(self, data: bytes) -> None:
+        assert self.transport.send_nowait(data) == len(data)
+
+    async def next(self) -> wire.Request:
+        """The next request."""
+        with trio.fail_after(SECONDS_MAX):
+            while not self._unread:
+                data = await self.transport.receive()
+                assert data, "the client has gone"
+                self._unread = self._decoder.feed(data)
+                assert self._decoder.violation is None
+                self.requests += self._unread
+        return self._unread.pop(0)
+
+    async def expect(self, kind: type[T]) -> T:
+        """The next request, which must be of this kind."""
+        request = await self.next()
+        assert isinstance(request, kind), f"{request} is no {kind.__name__}"
+        return request
+
+    async def greet(self) -> wire.Hello:
+        hello = await self.expect(wire.Hello)
+        self.say(wire.Welcome(wire.PROTOCOL_VERSION, "scripted"))
+        return hello
+
+    async def admit(self, *messages: wire.ServerMessage) -> None:
+        """Let yoda in; say more in the same breath."""
+        login = await self.expect(wire.Login)
+        assert (login.user, login.password) == ("yoda", "wise")
+        self.say(wire.Ok(login.id), *messages)
+
+    async def dismiss(self) -> None:
+        """Log out and close."""
+        logout = await self.expect(wire.Logout)
+        self.say(wire.Ok(logout.id))
+        self.transport.close()
+
+
+class ScriptedTerminal:
+    """A person: what they type is put in, what they see is read off."""
+
+    def __init__(self, *, interactive: bool = True) -> None:
+        self.interactive = interactive
+        self.screen: list[str] = []
+        self.batches: list[list[str]] = []
+        self.failure: Exception | None = None
+        self._keys, self._typed = trio.open_memory_channel[str | UsageError](10_000)
+        self._changed = trio.Event()
+
+    def type(self, *lines: str | UsageError) -> None:
+        for line in lines:
+            self._keys.send_nowait(line)
+
+    def type_end(self) -> None:
+        """As Ctrl-D does."""
+        self._keys.close()
+
+    async def see(self, line: str) -> None:
+        """Wait until a line is on the screen; forget it and what stands above it."""
+        with trio.fail_after(SECONDS_MAX):
+            while line not in self.screen:
+                await self._changed.wait()
+        del self.screen[: self.screen.index(line) + 1]
+
+    # -- The interface Terminal --------------------------------------------------------
+
+    async def ask(self, prompt: str, *, secret: bool = False) -> str | None:
+        assert secret is (prompt == "Password: ")
+        await trio.lowlevel.checkpoint_if_cancelled()
+        self._show(prompt)
+        return await self.read_line()
+
+    async def read_line(self) -> str | None:
+        try:
+            line = await self._typed.receive()
+        except trio.EndOfChannel:
+            return None
+        if isinstance(line, UsageError):
+            raise line
+        return line
+
+    async def show(self, lines: Sequence[str]) -> None:
+        await trio.lowlevel.checkpoint()
+        if self.failure is not None:
+            raise self.failure
+        self.batches.append(list(lines))
+        for line in lines:
+            self._show(line)
+
+    def _show(self, line: str) -> None:
+        self.screen.append(line)
+        self._changed.set()
+        self._changed = trio.Event()
+
+
+async def greeted_pair() -> tuple[Connection, ScriptedServer]:
+    """A client's connection, greeted, and the server at its other end."""
+    left, right = memory_pair(capacity_bytes=1024 * 1024)
+    connection, server = Connection(left, "abcd"), ScriptedServer(right)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(connection.greet)
+        await server.greet()
+    return connection, server

@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import trio
+
+from trio_chat import __version__
+from trio_chat.client import app, cli
+
+
+def _one_line(capfd: pytest.CaptureFixture[str]) -> str:
+    """What stands on stderr, which must be one line, with nothing on stdout."""
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    return err.rstrip("\n")
+
+
+@pytest.mark.parametrize(
+    ("argv", "error"),
+    [
+        ([], "the following arguments are required: SERVER_IP, PORT (try --help)"),
+        (["127.0.0.1"], "the following arguments are required: PORT (try --help)"),
+        (["127.0.0.1", "4000", "x"], "unrecognized arguments: x (try --help)"),
+        (["127.0.0.1", "4000", "--state"], "unrecognized arguments: --state (try --help)"),
+        (["127.0.0.1", "4000", "a\nb"], "unrecognized arguments: a b (try --help)"),
+        (["", "4000"], "SERVER_IP must be an address or a host name"),
+        (["[]", "4000"], "SERVER_IP must be an address or a host name"),
+        *(
+            (["127.0.0.1", port], f"PORT must be a number from 1 to 65535, not '{port}'")
+            for port in ("0", "65536", "x", "", "4e3", "\u00b2", "9" * 5000)
+        ),
+    ],
+)
+def test_bad_arguments(argv: list[str], error: str, capfd: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(argv) == 2
+    assert _one_line(capfd) == error
+
+
+def test_version(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["--version"])
+    assert caught.value.code == 0
+    assert capfd.readouterr().out == f"trio-chat {__version__}\n"
+
+
+def test_help_says_what_is_not_there_yet(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["--help"])
+    assert "this version does not transfer any yet" in " ".join(capfd.readouterr().out.split())
+
+
+@pytest.mark.parametrize(
+    ("text", "host"), [("[::1]", "::1"), ("::1", "::1"), ("localhost", "localhost")]
+)
+def test_hosts(text: str, host: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def run(*arguments: object) -> int:
+        assert arguments[:2] == (host, 4000)
+        assert arguments[3] == tmp_path
+        return 7
+
+    monkeypatch.setattr(app, "run", run)
+    assert cli.main([text, "4000", "--state-dir", str(tmp_path)]) == 7
+
+
+def test_interrupts_are_quiet(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    async def run(*_: object) -> int:
+        async with trio.open_nursery():
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(app, "run", run)
+    assert cli.main(["127.0.0.1", "4000"]) == 130
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.fixture
+def unused_port() -> Iterator[int]:
+    """A port of which nobody else can make use meanwhile, and on which nobody listens."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        yield sock.getsockname()[1]
+
+
+def test_no_server(unused_port: int, capfd: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["127.0.0.1", str(unused_port)]) == 1
+    assert _one_line(capfd) == f"Cannot reach the server at 127.0.0.1:{unused_port}. Is it running?"
+
+
+@pytest.mark.parametrize("host", ["a" * 300, "caf\udce9", "a..b", "no host"])
+def test_no_such_host(host: str, capfd: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([host, "4000"]) == 1
+    assert _one_line(capfd).startswith("Unknown host: ")
+
+
+# -- The program, with unusual standard files ------------------------------------------------
+
+
+def _program(*arguments: str, shell: str = "") -> subprocess.CompletedProcess[bytes]:
+    command = f'exec "$@" {shell}'
+    return subprocess.run(
+        ["/bin/sh", "-c", command, "sh", sys.executable, "-m", "trio_chat.client", *arguments],
+        capture_output=True,
+        timeout=30,
+        check=False,
+        env={**os.environ, "PYTHONWARNINGS": "error"},
+    )
+
+
+@pytest.mark.parametrize("shell", ["", "<&-", ">&-", "<&- >&- 2>&-"])
+def test_closed_standard_files_make_no_traceback(unused_port: int, shell: str) -> None:
+    done = _program("127.0.0.1", str(unused_port), shell=shell)
+    assert done.returncode == 1
+    assert done.stdout == b""
+    assert (done.stderr == b"") is ("2>&-" in shell)
+    assert b"Traceback" not in done.stderr

@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trio_chat import limits
+from trio_chat.client import grammar
+from trio_chat.client.grammar import UNNUMBERED, Help, Line, parse
+from trio_chat.errors import ErrorCode, UsageError
+from trio_chat.protocol import messages as wire
+
+
+@pytest.mark.parametrize(
+    ("line", "meaning"),
+    [
+        ("message yoda Hey Dude", wire.Message(UNNUMBERED, "yoda", "Hey Dude")),
+        ("  message\tyoda   Hey  Dude \t", wire.Message(UNNUMBERED, "yoda", "Hey  Dude")),
+        ("message yoda a\tb", wire.Message(UNNUMBERED, "yoda", "a\tb")),
+        ("message yoda \u00a0\U0001f468\u200d\U0001f469", None),
+        ("broadcast vader sucks", wire.Broadcast(UNNUMBERED, "vader sucks")),
+        ("broadcast   a   b", wire.Broadcast(UNNUMBERED, "a   b")),
+        ("whoelse", wire.WhoElse(UNNUMBERED)),
+        ("whoelsesince 200", wire.WhoElseSince(UNNUMBERED, 200.0)),
+        ("whoelsesince 0", wire.WhoElseSince(UNNUMBERED, 0.0)),
+        ("whoelsesince 0.5", wire.WhoElseSince(UNNUMBERED, 0.5)),
+        ("block hans", wire.Block(UNNUMBERED, "hans")),
+        ("unblock hans ", wire.Unblock(UNNUMBERED, "hans")),
+        ("logout", wire.Logout(UNNUMBERED)),
+    ],
+)
+def test_meanings(line: str, meaning: Line | None) -> None:
+    if meaning is None:
+        meaning = wire.Message(UNNUMBERED, "yoda", line.removeprefix("message yoda "))
+    assert parse(line) == meaning
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["whatsthetime", "Message yoda x", "WHOELSE", "who else", "messageyoda", "\u00a0whoelse", "/"],
+)
+def test_unknown_commands_are_told_as_the_assignment_does(line: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse(line)
+    assert str(caught.value) == "Error. Invalid command"
+
+
+@pytest.mark.parametrize(
+    ("line", "usage"),
+    [
+        ("message", "message <user> <message>"),
+        ("message yoda", "message <user> <message>"),
+        ("message yoda   ", "message <user> <message>"),
+        ("broadcast", "broadcast <message>"),
+        ("whoelse now", "whoelse"),
+        ("whoelsesince", "whoelsesince <seconds>"),
+        ("whoelsesince 1 2", "whoelsesince <seconds>"),
+        ("whoelsesince -1", "whoelsesince <seconds>"),
+        ("whoelsesince nan", "whoelsesince <seconds>"),
+        ("whoelsesince inf", "whoelsesince <seconds>"),
+        ("whoelsesince 1e3", "whoelsesince <seconds>"),
+        ("whoelsesince 1_0", "whoelsesince <seconds>"),
+        ("whoelsesince \u0663", "whoelsesince <seconds>"),
+        ("whoelsesince " + "9" * 400, "whoelsesince <seconds>"),
+        ("whoelsesince .", "whoelsesince <seconds>"),
+        ("block", "block <user>"),
+        ("block hans luke", "block <user>"),
+        ("unblock", "unblock <user>"),
+        ("logout now", "logout"),
+        ("help message yoda", "help [<command>]"),
+    ],
+)
+def test_wrong_arguments_are_told_with_the_usage(line: str, usage: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse(line)
+    assert str(caught.value) == f"Error. Usage: {usage}"
+
+
+@pytest.mark.parametrize("prefix", ["message yoda ", "broadcast "])
+def test_the_longest_text_is_counted_in_bytes(prefix: str) -> None:
+    parse(prefix + "x" * limits.TEXT_BYTES_MAX)
+    parse(prefix + "\u20ac" * (limits.TEXT_BYTES_MAX // 3))
+    for text in ("x" * (limits.TEXT_BYTES_MAX + 1), "\u20ac" * (limits.TEXT_BYTES_MAX // 3 + 1)):
+        with pytest.raises(UsageError) as caught:
+            parse(prefix + text)
+        size = len(text.encode())
+        assert str(caught.value) == ErrorCode.TEXT_TOO_LONG.describe(size=size)
+        assert str(limits.TEXT_BYTES_MAX) in str(caught.value)
+
+
+@pytest.mark.parametrize("line", ["message {} x", "block {}", "unblock {}"])
+def test_a_name_that_nobody_can_have_is_not_sent(line: str) -> None:
+    parse(line.format("x" * limits.NAME_BYTES_MAX))
+    with pytest.raises(UsageError) as caught:
+        parse(line.format("x" * (limits.NAME_BYTES_MAX + 1)))
+    assert str(caught.value) == "Error. Invalid user"
+
+
+def test_bytes_that_were_not_utf8_are_told() -> None:
+    line = b"message yoda caf\xe9".decode(errors="surrogateescape")
+    for parser in (parse, grammar.parse_user, grammar.parse_password):
+        with pytest.raises(UsageError) as caught:
+            parser(line)
+        assert str(caught.value) == "Error. This line is not valid UTF-8"
+
+
+def test_user_names_and_passwords() -> None:
+    assert grammar.parse_user(" yoda\t") == "yoda"
+    assert grammar.parse_user("  ") == ""
+    assert grammar.parse_password(" two words ") == " two words "
+    assert grammar.parse_password("") == ""
+    with pytest.raises(UsageError, match="A user name can have at most 64 bytes"):
+        grammar.parse_user("\u00e4" * 33)
+    with pytest.raises(UsageError, match="A password can have at most 1024 bytes"):
+        grammar.parse_password("x" * 1025)
+
+
+# -- Help --------------------------------------------------------------------------------
+
+
+def test_help_lists_every_command_aligned() -> None:
+    listing = parse("help")
+    assert isinstance(listing, Help)
+    usages = [command.usage for command in grammar.COMMANDS] + ["help [<command>]"]
+    assert len(listing.lines) == len(usages)
+    columns = set()
+    for usage, line in zip(usages, listing.lines, strict=True):
+        assert line.startswith(usage + "  ")
+        columns.add(len(line) - len(line[len(usage) :].lstrip()))
+    assert len(columns) == 1
+
+
+@pytest.mark.parametrize("command", grammar.COMMANDS, ids=lambda command: command.name)
+def test_help_explains_a_command_with_an_example_that_works(command: grammar.Command) -> None:
+    explanation = parse(f"help {command.name}")
+    assert isinstance(explanation, Help)
+    assert explanation.lines[0] == command.usage
+    assert explanation.lines[-1] == f"Example: {command.example}"
+    assert not isinstance(parse(command.example), Help)
+
+
+def test_help_of_help_and_of_nothing_known() -> None:
+    explanation = parse("help help")
+    assert isinstance(explanation, Help)
+    assert explanation.lines[0] == "help [<command>]"
+    with pytest.raises(UsageError, match="There is no such command"):
+        parse("help me")
+
+
+def test_table_is_consistent() -> None:
+    names = [command.name for command in grammar.COMMANDS]
+    assert len(set(names)) == len(names)
+    for command in grammar.COMMANDS:
+        assert not command.summary.endswith(".")
+        assert all(len(line) <= 80 for line in command.details)
+
+
+# -- Any line at all -----------------------------------------------------------------------
+
+_words = st.sampled_from([command.name for command in grammar.COMMANDS] + ["help", "yoda", "12"])
+_lines = st.lists(_words | st.text(st.characters(), max_size=20), max_size=5).map(" ".join)
+
+
+@given(_lines)
+def test_no_line_raises_anything_but_a_usage_error(line: str) -> None:
+    with suppress(UsageError):
+        parse(line)
+
+
+_texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(
+    lambda text: text == text.strip(" \t") != ""
+)
+
+
+@given(_texts, st.integers(1, 3), st.integers(0, 3))
+def test_the_text_of_a_message_is_kept(text: str, gap: int, margin: int) -> None:
+    blanks = " " * gap
+    line = f"{' ' * margin}message{blanks}yoda{blanks}{text}{' ' * margin}"
+    assert parse(line) == wire.Message(UNNUMBERED, "yoda", text)
+    assert parse(f"broadcast{blanks}{text}") == wire.Broadcast(UNNUMBERED, text)

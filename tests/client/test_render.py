@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import unicodedata
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from trio_chat.client import render as module
+from trio_chat.client.render import clean_line, clean_lines, render
+from trio_chat.errors import ErrorCode, ProtocolViolation
+from trio_chat.protocol import messages as wire
+
+
+def _delivery(text: str, sender: str = "hans") -> wire.Delivery:
+    return wire.Delivery(1, sender, "c", 1, text)
+
+
+@pytest.mark.parametrize(
+    ("message", "request_", "lines"),
+    [
+        (wire.Welcome(1, "x"), None, []),
+        (
+            wire.Ok(1),
+            wire.Login(1, "yoda", "wise"),
+            ["Welcome to the greatest messaging application ever!"],
+        ),
+        (wire.Ok(1), wire.Message(1, "yoda", "x"), []),
+        (wire.Ok(1), wire.Block(1, "hans"), ["hans is blocked"]),
+        (wire.Ok(1), wire.Unblock(1, "hans"), ["hans is unblocked"]),
+        (wire.Ok(1), wire.Logout(1), []),
+        (wire.Sent(1, True), wire.Broadcast(1, "x"), []),
+        (
+            wire.Sent(1, False),
+            wire.Broadcast(1, "x"),
+            ["Your message could not be delivered to some recipients"],
+        ),
+        (wire.Users(1, ("yoda", "luke")), wire.WhoElse(1), ["yoda", "luke"]),
+        (wire.Users(1, ()), wire.WhoElse(1), ["No other users are online"]),
+        (wire.Users(1, ("vader",)), wire.WhoElseSince(1, 200.0), ["vader"]),
+        (
+            wire.Users(1, ()),
+            wire.WhoElseSince(1, 200.0),
+            ["No other users were online in the last 200 seconds"],
+        ),
+        (
+            wire.Users(1, ()),
+            wire.WhoElseSince(1, 1.0),
+            ["No other users were online in the last 1 second"],
+        ),
+        (
+            wire.Users(1, ()),
+            wire.WhoElseSince(1, 0.25),
+            ["No other users were online in the last 0.25 seconds"],
+        ),
+        (
+            wire.Error(ErrorCode.UNKNOWN_USER, "Error. Invalid user", 1),
+            wire.Message(1, "bob", "party time"),
+            ["Error. Invalid user"],
+        ),
+        (_delivery("Hey Dude"), None, ["hans: Hey Dude"]),
+        (wire.Announcement("hans", "vader sucks"), None, ["hans: vader sucks"]),
+        (wire.Presence("luke", True), None, ["luke logged in"]),
+        (wire.Presence("yoda", False), None, ["yoda logged out"]),
+        (wire.Closed(ErrorCode.IDLE, "You are\nidle"), None, ["You are idle"]),
+    ],
+)
+def test_wording(
+    message: wire.ServerMessage, request_: wire.Request | None, lines: list[str]
+) -> None:
+    assert render(message, request_) == lines
+
+
+def test_every_message_can_be_rendered() -> None:
+    assert set(module._RENDERERS) == set(wire.ServerMessage.__args__)
+
+
+def test_a_line_break_can_not_forge_a_line() -> None:
+    for line_break in ("\n", "\r\n", "\r", "\v", "\f", "\x85", "\u2028", "\u2029"):
+        lines = render(_delivery(f"hi{line_break}yoda: fake"))
+        assert lines == ["hans: hi", "    yoda: fake"]
+        assert render(wire.Presence(f"luke{line_break}yoda", True)) == ["luke yoda logged in"]
+        assert render(_delivery("x", sender=f"a{line_break}b")) == ["a b: x"]
+
+
+@pytest.mark.parametrize(
+    ("text", "clean"),
+    [
+        ("\x1b[31mred\x1b[0m", "red"),
+        ("\x1b[2J\x1b[1;1Hyoda: fake", "yoda: fake"),
+        ("\x9b31mred", "red"),
+        ("\x1b]0;title\x07x", "x"),
+        ("\x1b]8;;http://evil\x1b\\link\x1b]8;;\x1b\\", "link"),
+        ("\x9d0;title\x9cx", "x"),
+        ("\x1bPq#0;2\x1b\\x", "x"),
+        ("\x1b_apc\x1b\\\x1b^pm\x1b\\\x1bXsos\x1b\\x", "x"),
+        ("\x1b(0lqk\x1b(B", "lqk"),
+        ("\x1bcreset", "reset"),
+        ("\x1b7a\x1b8", "a"),
+        ("a\x1b", "a"),
+        ("a\x1b[3", "a3"),
+        ("\x1b]0;no end", "0;no end"),
+        ("\x1b\x1b[31mx", "x"),
+        ("a\tb", "a    b"),
+        ("a\x00\x07\x08\x7fb", "ab"),
+        ("a\u202eb\u2066c\u200ed\u061ce", "abcde"),
+        ("\ud800x", "x"),
+    ],
+)
+def test_what_controls_a_terminal_is_removed(text: str, clean: str) -> None:
+    assert clean_line(text) == clean
+    assert clean_lines(text) == [clean]
+
+
+def test_joiners_of_emoji_and_scripts_are_kept() -> None:
+    for text in ("\U0001f468\u200d\U0001f469\u200d\U0001f467", "\u0645\u06cc\u200c\u062e\u0648"):
+        assert clean_line(text) == text
+
+
+_FORBIDDEN = frozenset("\u061c\u200e\u200f\u2028\u2029") | {
+    chr(code) for code in (*range(0x202A, 0x202F), *range(0x2066, 0x2070))
+}
+_nasty = st.text(st.sampled_from("\x1b\x9b\x9d\x9c[]0;1mH\\\x07\n\r\t ab\u202e") | st.characters())
+
+
+@given(_nasty)
+@example("\x1b[\x1b[mm")
+def test_no_control_character_survives(text: str) -> None:
+    for line in (clean_line(text), *clean_lines(text), *render(_delivery(text, sender=text))):
+        for character in line:
+            assert unicodedata.category(character) not in ("Cc", "Cs")
+            assert character not in _FORBIDDEN
+
+
+@given(st.text(st.characters(exclude_categories=["C", "Zl", "Zp"])))
+def test_printable_text_is_unchanged(text: str) -> None:
+    assert clean_line(text) == text
+    assert clean_lines(text) == [text]
+
+
+@given(_nasty)
+def test_all_lines_of_a_text_but_the_first_are_indented(text: str) -> None:
+    first, *rest = render(_delivery(text))
+    assert first.startswith("hans: ")
+    assert all(line.startswith("    ") for line in rest)
+
+
+def test_what_the_client_says() -> None:
+    assert module.unconfirmed(1).startswith("1 request was not answered")
+    assert module.unconfirmed(2).startswith("2 requests were not answered")
+    violation = ProtocolViolation(ErrorCode.BAD_LINE, reason="Not\x1b[m JSON")
+    assert module.broken_protocol(violation) == "Error. The server broke the protocol: Not JSON"

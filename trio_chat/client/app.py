@@ -1,0 +1,77 @@
+"""The client from start to end: reach the server, open the terminal, chat.
+
+The server is reached first, so that nobody types a password for one that is not there.
+What goes wrong until then is `Unreachable`, with one line that explains it.
+"""
+
+from __future__ import annotations
+
+import secrets
+import socket
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, ExitStack, closing
+from pathlib import Path
+
+import trio
+
+from .. import limits
+from ..errors import ProtocolViolation
+from ..net import tcp
+from .chat import Chat
+from .connection import Connection, ConnectionLost, Refused
+from .terminal import Terminal
+
+
+class Unreachable(Exception):
+    """There is no such server, or nothing that is one; the text is one line."""
+
+
+async def run(
+    host: str,
+    port: int,
+    open_terminal: Callable[[], AbstractAsyncContextManager[Terminal]],
+    state_dir: Path,
+) -> int:
+    """Connect, then chat; return the exit status.
+
+    Raises:
+        Unreachable: if there is no server to chat with.
+    """
+    server = tcp.format_address(host, port)
+    with ExitStack() as cleanup:
+        try:
+            with trio.fail_after(limits.CONNECT_SECONDS_MAX):
+                transport = cleanup.enter_context(closing(await tcp.connect(host, port)))
+                connection = Connection(transport, secrets.token_hex(16))
+                await connection.greet()
+        except _UNREACHABLE as error:
+            raise Unreachable(_explain(error, host, server)) from None
+        async with open_terminal() as terminal:
+            return await Chat(terminal, connection, server, state_dir).run()
+
+
+_UNREACHABLE = (
+    OSError,
+    UnicodeError,
+    trio.TooSlowError,
+    ConnectionLost,
+    Refused,
+    ProtocolViolation,
+)
+
+
+def _explain(error: Exception, host: str, server: str) -> str:
+    """One line about an error that is among `_UNREACHABLE`."""
+    match error:
+        case socket.gaierror() | UnicodeError():  # the latter: names that can't be encoded
+            return f"Unknown host: {host}"
+        case trio.TooSlowError():
+            return f"The server at {server} does not answer"
+        case ConnectionLost():
+            return f"The server at {server} has closed the connection"
+        case Refused():
+            return str(error)
+        case ProtocolViolation():
+            return f"What answers at {server} is no trio-chat server"
+        case _:
+            return f"Cannot reach the server at {server}. Is it running?"

@@ -1,0 +1,270 @@
+"""From login to logout: the tasks of a client on a connection that was greeted.
+
+Theory of operation: four tasks run side by side, and the first that returns decides how
+the client ends (`Ending`); the others are cancelled then, an open prompt included.
+
+- `_read` shows what the server sends, then acknowledges it: it alone receives.
+- `_converse` asks for name and password, then turns lines into requests.
+- `_watch_signals` turns Ctrl-C and the like into a logout.
+- `Connection.run` sends what the server does not take at once; it never ends by itself.
+
+Replies are shown by `_read`, in the order in which the server sent them, and only then
+does whoever waits for one go on; so the prompt that follows a refused password, or the
+first messages after the welcome, stand where they belong.
+
+Exit status: 0 after a logout, whoever or whatever asked for it; 1 if it was not the
+user's wish, or if the input ended before login; 128 + the signal's number if one came
+before login, or a second one during logout.
+"""
+
+from __future__ import annotations
+
+import math
+import signal
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import trio
+from msgspec import Struct
+
+from ..errors import ErrorCode, ProtocolViolation, UsageError
+from ..protocol import messages as wire
+from . import grammar, render
+from .connection import Connection, ConnectionLost, Exchange, Received
+from .shown import Key, ShownKeys, keys_path
+from .terminal import Terminal, TerminalGone
+
+LOGOUT_SECONDS_MAX = 3.0
+"""How long somebody who wants to leave is kept waiting for the server."""
+
+ACTIVE_SECONDS_MIN = 1.0
+"""How often the server is told of lines that are of no interest to it."""
+
+LOGIN_RETRIES = frozenset({ErrorCode.INVALID_PASSWORD})
+"""Refusals of a login after which the password is asked for again (section 8, case 2)."""
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Ending(Struct, frozen=True):
+    """How the client ends.
+
+    Attributes:
+        status: its exit status.
+        lines: what is shown last.
+    """
+
+    status: int
+    lines: tuple[str, ...] = ()
+
+
+class Chat:
+    """One run of the client, on a connection that was greeted.
+
+    Args:
+        terminal: of the person.
+        connection: to the server.
+        server: its address, as the person knows it.
+        state_dir: where to remember what was shown.
+    """
+
+    def __init__(
+        self, terminal: Terminal, connection: Connection, server: str, state_dir: Path
+    ) -> None:
+        self._terminal = terminal
+        self._connection = connection
+        self._server = server
+        self._state_dir = state_dir
+        self._shown = ShownKeys()
+        self._online = False
+        self._logout: Exchange | None = None
+        self._talk = trio.CancelScope()
+        self._told_active = -math.inf
+        self._ending: Ending | None = None
+
+    async def run(self) -> int:
+        """Chat until somebody ends it; return the exit status."""
+        async with trio.open_nursery() as nursery:
+
+            async def run_until_end(task: Callable[[], Awaitable[Ending]]) -> None:
+                ending = await self._run_to_ending(task)
+                if self._ending is None:
+                    self._ending = ending
+                    nursery.cancel_scope.cancel()
+
+            nursery.start_soon(self._connection.run)
+            nursery.start_soon(run_until_end, self._watch_signals)
+            nursery.start_soon(run_until_end, self._read)
+            nursery.start_soon(run_until_end, self._converse)
+        assert self._ending is not None
+        if self._ending.lines:
+            with suppress(TerminalGone):
+                await self._terminal.show(self._ending.lines)
+        return self._ending.status
+
+    async def _run_to_ending(self, task: Callable[[], Awaitable[Ending]]) -> Ending:
+        try:
+            return await task()
+        except TerminalGone:
+            return Ending(1)
+        except ConnectionLost:
+            return self._connection_lost()
+        except ProtocolViolation as violation:
+            return Ending(1, (render.broken_protocol(violation),))
+
+    def _connection_lost(self) -> Ending:
+        if self._logout is not None:
+            return self._left()
+        unanswered = self._connection.unanswered
+        lines = [render.SERVER_GONE]
+        if self._online and unanswered:
+            lines.append(render.unconfirmed(unanswered))
+        return Ending(1, (". ".join(lines),))
+
+    # -- What the server says ----------------------------------------------------------------
+
+    async def _read(self) -> Ending:
+        while True:
+            batch = await self._connection.receive()
+            lines, keys, ending = self._digest(batch)
+            if lines:
+                await self._terminal.show(lines)
+            self._shown.add(keys)
+            await self._show_notice()
+            self._connection.shown(batch)
+            if ending is not None:
+                return ending
+            if self._logout is not None and self._logout.reply is not None:
+                return self._left()
+
+    def _digest(self, batch: list[Received]) -> tuple[list[str], list[Key], Ending | None]:
+        """What to show of a batch, what to remember of it, and whether it is the last."""
+        lines: list[str] = []
+        keys: dict[Key, None] = {}
+        for received in batch:
+            message, request = received.message, received.request
+            match message:
+                case wire.Delivery():
+                    key = (message.sender, message.client, message.id)
+                    if key in self._shown or key in keys:
+                        continue
+                    keys[key] = None
+                case wire.Ok() if isinstance(request, wire.Login):
+                    self._online = True
+                case wire.Closed() | wire.Error() if _is_final(message, request):
+                    last = render.render(message, request)
+                    return lines, list(keys), Ending(1, tuple(last))
+            lines += render.render(message, request)
+        return lines, list(keys), None
+
+    async def _show_notice(self) -> None:
+        notice, self._shown.notice = self._shown.notice, None
+        if notice is not None:
+            await self._terminal.show([notice])
+
+    # -- What the person says ----------------------------------------------------------------
+
+    async def _converse(self) -> Ending:
+        with self._talk:
+            if not await self._log_in():
+                return Ending(1, () if self._terminal.interactive else (render.INPUT_ENDED,))
+            await self._follow_lines()
+            if not self._terminal.interactive:  # a script has time
+                await self._connection.wait_all_answered()
+        return await self._log_out()
+
+    async def _log_in(self) -> bool:
+        """Ask until the server is content; return False if the input ends first.
+
+        If the server won't be content any more, `_read` ends the client.
+        """
+        user = ""
+        while not user:
+            answer = await self._ask("Username: ", grammar.parse_user)
+            if answer is None:
+                return False
+            user = answer
+        self._shown = ShownKeys(keys_path(self._state_dir, self._server, user))
+        await self._show_notice()
+        while not self._online:
+            password = await self._ask("Password: ", grammar.parse_password, secret=True)
+            if password is None:
+                return False
+            login = wire.Login(grammar.UNNUMBERED, user, password)
+            exchange = await self._connection.send(login)
+            await exchange.wait()
+        return True
+
+    async def _ask(
+        self, prompt: str, parse: Callable[[str], str], *, secret: bool = False
+    ) -> str | None:
+        while True:
+            try:
+                line = await self._terminal.ask(prompt, secret=secret)
+                return None if line is None else parse(line)
+            except UsageError as error:
+                await self._terminal.show([str(error)])
+
+    async def _follow_lines(self) -> None:
+        """Do what the lines say, until there are no more or one says to log out."""
+        while True:
+            try:
+                line = await self._terminal.read_line()
+                if line is None:
+                    return
+                if not line.strip():
+                    continue
+                meaning = grammar.parse(line)
+            except UsageError as error:
+                await self._answer([str(error)])
+                continue
+            match meaning:
+                case grammar.Help(lines):
+                    await self._answer(lines)
+                case wire.Logout():
+                    return
+                case _:
+                    await self._connection.send(meaning)
+
+    async def _answer(self, lines: Sequence[str]) -> None:
+        """Answer a line that does not concern the server."""
+        if not self._terminal.interactive:
+            # Whoever reads the output of a script wants the answers in its order.
+            await self._connection.wait_all_answered()
+        await self._terminal.show(lines)
+        now = trio.current_time()
+        if now >= self._told_active + ACTIVE_SECONDS_MIN:
+            self._told_active = now
+            self._connection.tell_active()
+
+    async def _log_out(self) -> Ending:
+        """Log out, once everything is answered; `_read` sees the reply, and ends."""
+        with trio.move_on_after(LOGOUT_SECONDS_MAX):
+            await self._connection.wait_all_answered()
+        with trio.move_on_after(LOGOUT_SECONDS_MAX):
+            self._logout = await self._connection.send(wire.Logout(grammar.UNNUMBERED))
+            await trio.sleep_forever()
+        return self._left()
+
+    def _left(self) -> Ending:
+        """The end after a logout, whether the server could still answer it or not."""
+        unanswered = self._connection.unanswered
+        if self._logout is not None and self._logout.reply is None:
+            unanswered -= 1
+        return Ending(1, (render.unconfirmed(unanswered),)) if unanswered else Ending(0)
+
+    async def _watch_signals(self) -> Ending:
+        with trio.open_signal_receiver(*SIGNALS) as received:
+            async for number in received:
+                if not self._online or self._talk.cancel_called:
+                    return Ending(128 + number)
+                self._talk.cancel()
+        raise AssertionError("signals never end")
+
+
+def _is_final(message: wire.Closed | wire.Error, request: wire.Request | None) -> bool:
+    """Whether the server will close the connection after this."""
+    if request is None:
+        return True
+    return isinstance(request, wire.Login) and message.code not in LOGIN_RETRIES

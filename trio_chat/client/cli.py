@@ -1,0 +1,134 @@
+"""The program: arguments in, exit status out. See ``--help``.
+
+Exit status: 2 for arguments that it can't work with, 1 if there is no server; the rest is
+told in `app`. What goes wrong before anybody is logged in is one line on stderr.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager, suppress
+from pathlib import Path
+from typing import NoReturn
+
+import platformdirs
+import trio
+
+from .. import __version__
+from ..errors import UsageError
+from . import app, render
+from .plain import open_plain
+from .terminal import Terminal
+
+STDIN, STDOUT, STDERR = 0, 1, 2
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the client; return its exit status."""
+    _reserve_standard_files()
+    status = 130
+    try:
+        status = _run(sys.argv[1:] if argv is None else argv)
+    except* KeyboardInterrupt:  # before `app` watches for signals; perhaps out of a nursery
+        pass
+    return status
+
+
+def _run(argv: Sequence[str]) -> int:
+    try:
+        options = _parser().parse_args(argv)
+        host = _parse_host(options.server_ip)
+        port = _parse_port(options.port)
+        state_dir = options.state_dir or platformdirs.user_state_path("trio-chat") / "client"
+    except UsageError as error:
+        _complain(str(error))
+        return 2
+    try:
+        return trio.run(app.run, host, port, _open_terminal, state_dir)
+    except app.Unreachable as error:
+        _complain(str(error))
+        return 1
+
+
+# -- Arguments -----------------------------------------------------------------------------
+
+
+class _Parser(argparse.ArgumentParser):
+    """One that explains in one line what is wrong."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message} (try --help)")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="trio-chat-client",
+        description="Chat in this terminal. After login, 'help' lists the commands.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("server_ip", metavar="SERVER_IP", help="the server's address or name")
+    parser.add_argument("port", metavar="PORT", help="the port on which it listens")
+    parser.add_argument(
+        "--state-dir",
+        metavar="DIR",
+        type=Path,
+        help="where to remember which messages were shown",
+    )
+    parser.add_argument(
+        "--download-dir",
+        metavar="DIR",
+        type=Path,
+        default=platformdirs.user_downloads_path(),
+        help="where files go (default: %(default)s); this version does not transfer any yet",
+    )
+    parser.add_argument("--version", action="version", version=f"trio-chat {__version__}")
+    return parser
+
+
+def _parse_host(text: str) -> str:
+    host = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    if not host or "\0" in host:
+        raise UsageError("SERVER_IP must be an address or a host name")
+    return host
+
+
+def _parse_port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:6]) <= 65535):
+        raise UsageError(f"PORT must be a number from 1 to 65535, not '{text}'")
+    return int(text)
+
+
+# -- Standard files ------------------------------------------------------------------------
+
+
+def _open_terminal() -> AbstractAsyncContextManager[Terminal]:
+    """What suits standard input and output."""
+    if not os.isatty(STDIN):
+        return open_plain(STDIN, STDOUT)
+    if os.isatty(STDOUT) and os.environ.get("TERM", "dumb") not in ("dumb", "unknown", ""):
+        from .console import open_console  # costs more time than all the rest
+
+        return open_console()
+    # A person types, but the output goes elsewhere, or to what can only print.
+    return open_plain(STDIN, STDOUT, STDOUT if os.isatty(STDOUT) else STDERR)
+
+
+def _reserve_standard_files() -> None:
+    """If one was closed, let nothing that is opened later pass for it.
+
+    The replacement is at its end for a reader, and can't be written to.
+    """
+    for file in (STDIN, STDOUT, STDERR):
+        try:
+            os.fstat(file)
+        except OSError:
+            os.open(os.devnull, os.O_RDONLY)
+
+
+def _complain(text: str) -> None:
+    """The only place that writes past the terminal: one line, whatever was in the arguments."""
+    with suppress(OSError):
+        os.write(STDERR, f"{render.clean_line(text)}\n".encode(errors="replace"))

@@ -1,0 +1,253 @@
+"""The terminal of a person: a prompt that arriving lines never disturb.
+
+Theory of operation: prompt_toolkit runs on asyncio, so it has a thread of its own, and
+this thread alone writes to the screen and reads the keyboard. Everything that trio wants
+of it is a callback on its event loop, so there is no moment at which both sides use the
+screen, and no lock:
+
+- `show` erases an open prompt, writes all its lines at once, and lets prompt_toolkit draw
+  the prompt again, with what was typed so far, below them. It returns when the thread
+  has reported back that the lines were written.
+- `ask` and `read_line` open a prompt and wait for its end. Cancelling them ends it; they
+  always wait until the thread is done with it. What was typed ahead of a prompt, or
+  pasted for several, is kept for the next ones.
+
+Ctrl-C becomes the signal that it is without a prompt, so that it means the same at any
+moment; `app` watches for it. While no prompt is open the keyboard is silent, so nothing
+typed ahead, such as a password, appears on the screen.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import termios
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import partial
+from typing import Any
+
+import trio
+from prompt_toolkit import PromptSession
+from prompt_toolkit.application import Application
+from prompt_toolkit.enums import DEFAULT_BUFFER
+from prompt_toolkit.filters import has_focus
+from prompt_toolkit.formatted_text import FormattedText
+from prompt_toolkit.history import DummyHistory, History, InMemoryHistory
+from prompt_toolkit.input.vt100 import Vt100Input
+from prompt_toolkit.key_binding import KeyBindings, KeyPress, KeyPressEvent
+from prompt_toolkit.keys import Keys
+from prompt_toolkit.layout.processors import Processor, Transformation, TransformationInput
+from prompt_toolkit.output.vt100 import Vt100_Output
+
+from .terminal import PROMPT, TerminalGone
+
+
+class Console:
+    """The screen and the keyboard, behind the interface `Terminal`; see `open_console`."""
+
+    interactive = True
+
+    def __init__(self) -> None:
+        self._screen = Vt100_Output.from_pty(sys.stdout, term=os.environ.get("TERM"))
+        self._screen.enable_cpr = False  # the answer would get among what is typed
+        keyboard = Vt100Input(sys.stdin)
+        keys = _key_bindings()
+
+        def session(history: History, *processors: Processor) -> PromptSession[str]:
+            return PromptSession(
+                input=keyboard,
+                output=self._screen,
+                history=history,
+                key_bindings=keys,
+                input_processors=list(processors),
+            )
+
+        self._lines = session(InMemoryHistory())
+        self._answers = session(DummyHistory())
+        self._secrets = session(DummyHistory(), _Hide())
+        self._open: PromptSession[str] | None = None
+        self._ending = False
+        self._gone = False
+        # Made here and run in the thread: what is asked of it sooner waits for it.
+        self._loop = asyncio.new_event_loop()
+        self._stopped = asyncio.Event()
+
+    async def ask(self, prompt: str, *, secret: bool = False) -> str | None:
+        return await self._prompt(self._secrets if secret else self._answers, prompt)
+
+    async def read_line(self) -> str | None:
+        return await self._prompt(self._lines, PROMPT)
+
+    async def show(self, lines: Sequence[str]) -> None:
+        text = "".join(f"{line}\n" for line in lines)
+        written = trio.Event()
+        self._loop.call_soon_threadsafe(self._write, text, self._report_to(written))
+        await written.wait()
+        if self._gone:
+            raise TerminalGone
+
+    async def _prompt(self, session: PromptSession[str], prompt: str) -> str | None:
+        await trio.lowlevel.checkpoint_if_cancelled()  # then no prompt shall flash up
+        tasks: list[asyncio.Task[str | None]] = []
+        finished = trio.Event()
+        report = self._report_to(finished)
+
+        def start() -> None:
+            self._open, self._ending = session, False
+            tasks.append(self._loop.create_task(self._run_prompt(session, prompt)))
+            tasks[0].add_done_callback(report)
+
+        self._loop.call_soon_threadsafe(start)
+        try:
+            await finished.wait()
+        finally:
+            if not finished.is_set():
+                self._loop.call_soon_threadsafe(self._end_prompt)
+                with trio.CancelScope(shield=True):
+                    await finished.wait()
+        if self._gone:
+            raise TerminalGone
+        return tasks[0].result()
+
+    @staticmethod
+    def _report_to(event: trio.Event) -> Callable[..., None]:
+        token = trio.lowlevel.current_trio_token()
+
+        def report(*_: object) -> None:
+            # Trio may have ended when an interpreter is torn down with a thread at work.
+            with suppress(trio.RunFinishedError):
+                token.run_sync_soon(event.set)
+
+        return report
+
+    # -- In the thread -----------------------------------------------------------------------
+
+    def run_thread(self) -> None:
+        """Serve the other methods until `stop`."""
+        self._loop.set_exception_handler(self._handle_failure)
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            runner.run(self._stopped.wait())
+
+    def stop(self) -> None:
+        """Let the thread end; no other call may be under way."""
+        self._loop.call_soon_threadsafe(self._stopped.set)
+
+    async def _run_prompt(self, session: PromptSession[str], prompt: str) -> str | None:
+        session.app.erase_when_done = False
+        try:
+            return await session.prompt_async(
+                FormattedText([("", prompt)]),
+                pre_run=self._end_prompt_if_asked,
+                set_exception_handler=False,
+                handle_sigint=False,
+            )
+        except EOFError:  # Ctrl-D, or the terminal has gone
+            return None
+        except OSError:
+            self._gone = True
+            return None
+        finally:
+            self._open = None
+
+    def _end_prompt(self) -> None:
+        self._ending = True
+        self._end_prompt_if_asked()
+
+    def _end_prompt_if_asked(self) -> None:
+        """End an open prompt; one that is just about to open calls this when it does."""
+        app = self._running_app()
+        if self._ending and app is not None and not app.is_done:
+            # Nothing is left of an empty prompt; what was typed stays to be read.
+            app.erase_when_done = not app.current_buffer.text
+            app.exit(result="")
+
+    def _running_app(self) -> Application[str] | None:
+        app = self._open.app if self._open is not None else None
+        return app if app is not None and app.is_running else None
+
+    def _write(self, text: str, report: Callable[[], None]) -> None:
+        app = self._running_app()
+        try:
+            if app is not None:
+                app.renderer.erase()
+                app.invalidate()  # draw it again, when there is nothing else to do
+            self._screen.write_raw(text)
+            self._screen.flush()
+        except OSError:
+            self._gone = True
+        finally:
+            report()
+
+    def _handle_failure(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Something failed outside of any task: prompt_toolkit could not draw."""
+        if isinstance(context.get("exception"), OSError):
+            self._gone = True
+            self._end_prompt()
+        else:
+            loop.default_exception_handler(context)
+
+
+@asynccontextmanager
+async def open_console() -> AsyncGenerator[Console, None]:
+    """A `Console` on standard input and output, which must be terminals."""
+    console = Console()
+    with _silent_keyboard(sys.stdin.fileno()):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(
+                partial(trio.to_thread.run_sync, thread_name="console"), console.run_thread
+            )
+            try:
+                yield console
+            finally:
+                console.stop()
+
+
+@contextmanager
+def _silent_keyboard(file: int) -> Iterator[None]:
+    """Let a terminal show nothing of what is typed while no prompt is open.
+
+    Keys are kept as they come, for the next prompt; only those that send signals do that.
+    """
+    before = termios.tcgetattr(file)
+    silent = termios.tcgetattr(file)
+    silent[3] &= ~(termios.ECHO | termios.ICANON)
+    termios.tcsetattr(file, termios.TCSADRAIN, silent)
+    try:
+        yield
+    finally:
+        with suppress(termios.error):  # there may be no terminal any more
+            termios.tcsetattr(file, termios.TCSADRAIN, before)
+
+
+# -- Keys ----------------------------------------------------------------------------------
+
+
+def _key_bindings() -> KeyBindings:
+    bindings = KeyBindings()
+    at_prompt = has_focus(DEFAULT_BUFFER)
+
+    @bindings.add("c-c", filter=at_prompt)
+    def _interrupt(_event: KeyPressEvent) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+    @bindings.add(Keys.BracketedPaste, filter=at_prompt)
+    def _paste(event: KeyPressEvent) -> None:
+        """Enter each line that was pasted; a last one without a newline can be edited."""
+        first, *rest = event.data.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+        event.current_buffer.insert_text(first)
+        keys: list[KeyPress] = []
+        for line in rest:
+            keys += (KeyPress(Keys.ControlM, "\r"), KeyPress(Keys.BracketedPaste, line))
+        event.key_processor.feed_multiple(keys, first=True)
+
+    return bindings
+
+
+class _Hide(Processor):
+    """Shows nothing of what is typed, not even how much it is."""
+
+    def apply_transformation(self, transformation_input: TransformationInput) -> Transformation:
+        return Transformation([], source_to_display=lambda _: 0, display_to_source=lambda _: 0)

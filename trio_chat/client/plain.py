@@ -1,0 +1,156 @@
+"""The terminal of scripts: plain lines in and out, for pipes, files and dumb terminals.
+
+Rule: descriptors are used as they are. They may be shared with other programs, so nothing
+is set non-blocking; instead trio waits until a read or a small write can't block. What it
+can't wait for (regular files, ``/dev/null``) never blocks for long.
+
+A line is what ends in a newline, with or without a carriage return before it, or what is
+left at the end. Nothing is prompted or decorated, unless a person types: into a terminal
+that is too simple for `console`, or one whose output goes elsewhere. Then the terminal
+itself does the editing, and there is a prompt on ``prompt_file``.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import termios
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+
+import trio
+
+from .. import limits
+from ..errors import UsageError
+from .terminal import PROMPT, TerminalGone
+
+
+class PlainTerminal:
+    """Lines over two descriptors, behind the interface `Terminal`.
+
+    Args:
+        input_file: to read from.
+        output_file: to show lines on.
+        prompt_file: to prompt a person on; none if there is no person.
+    """
+
+    def __init__(self, input_file: int, output_file: int, prompt_file: int | None = None) -> None:
+        self.interactive = prompt_file is not None
+        self._input = input_file
+        self._output = output_file
+        self._prompt = prompt_file
+        self._unread = bytearray()
+        self._skipping = False
+        self._ended = False
+        # Two tasks show lines; a batch of one must not end up inside a batch of the other.
+        self._turn = trio.StrictFIFOLock()
+
+    async def ask(self, prompt: str, *, secret: bool = False) -> str | None:
+        await self._write_prompt(prompt)
+        if not secret or not os.isatty(self._input):
+            return await self._next_line()
+        with _echo_off(self._input):
+            line = await self._next_line()
+        await self._write_prompt("\n")  # the one that was typed was not echoed
+        return line
+
+    async def read_line(self) -> str | None:
+        await self._write_prompt(PROMPT)
+        return await self._next_line()
+
+    async def show(self, lines: Sequence[str]) -> None:
+        text = "".join(f"{line}\n" for line in lines)
+        async with self._turn:
+            await _write(self._output, text)
+
+    async def _write_prompt(self, prompt: str) -> None:
+        if self._prompt is not None:
+            async with self._turn:
+                await _write(self._prompt, prompt)
+
+    async def _next_line(self) -> str | None:
+        """Cut the next line off what was read.
+
+        A line that is too long is dropped while it is read, so it takes no memory.
+        """
+        await trio.lowlevel.checkpoint()
+        searched = 0
+        while (end := self._unread.find(b"\n", searched)) < 0:
+            searched = len(self._unread)
+            if searched > limits.LINE_BYTES_MAX:
+                self._skipping = True
+                self._unread.clear()
+                searched = 0
+            if self._ended:
+                if not self._unread and not self._skipping:
+                    return None
+                end = searched
+                break
+            data = await _read(self._input)
+            self._ended = not data
+            self._unread += data
+        line = bytes(self._unread[:end])
+        del self._unread[: end + 1]
+        return self._decode(line)
+
+    def _decode(self, line: bytes) -> str:
+        skipped, self._skipping = self._skipping, False
+        if skipped or len(line) > limits.LINE_BYTES_MAX:
+            raise UsageError(f"Error. A line can have at most {limits.LINE_BYTES_MAX} bytes")
+        # What is not UTF-8 becomes lone surrogates, which the grammar explains.
+        return line.removesuffix(b"\r").decode(errors="surrogateescape")
+
+
+@asynccontextmanager
+async def open_plain(
+    input_file: int, output_file: int, prompt_file: int | None = None
+) -> AsyncGenerator[PlainTerminal, None]:
+    """A `PlainTerminal`; it leaves the descriptors open."""
+    yield PlainTerminal(input_file, output_file, prompt_file)
+
+
+async def _wait(wait: Callable[[int], Awaitable[None]], file: int) -> None:
+    try:
+        await wait(file)
+    except PermissionError:  # epoll's word for what is always ready
+        await trio.lowlevel.checkpoint()
+
+
+async def _read(file: int) -> bytes:
+    """The next bytes; none at the end, or if the input is gone."""
+    try:
+        while True:
+            await _wait(trio.lowlevel.wait_readable, file)
+            try:
+                return os.read(file, limits.RECEIVE_BYTES_MAX)
+            except BlockingIOError:  # somebody else has made it non-blocking
+                continue
+    except OSError:
+        return b""
+
+
+async def _write(file: int, text: str) -> None:
+    data = memoryview(text.encode(errors="replace"))
+    try:
+        while data:
+            await _wait(trio.lowlevel.wait_writable, file)
+            try:
+                # A pipe that is writable takes so much without blocking.
+                data = data[os.write(file, data[: select.PIPE_BUF]) :]
+            except BlockingIOError:
+                continue
+    except OSError:
+        raise TerminalGone from None
+
+
+@contextmanager
+def _echo_off(file: int) -> Iterator[None]:
+    """Let a terminal not show what is typed into it."""
+    before = termios.tcgetattr(file)
+    silent = termios.tcgetattr(file)
+    silent[3] &= ~termios.ECHO
+    termios.tcsetattr(file, termios.TCSADRAIN, silent)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(file, termios.TCSADRAIN, before)

@@ -1,0 +1,151 @@
+"""What the server says, as lines for a person.
+
+Rule: pure. The wording of section 8 of the assignment stands here letter for letter, and
+the rest follows its style. To show another message is to add a row to `_RENDERERS`.
+
+Everything that came over the wire is sanitised, names included: it may have been written
+by somebody who wants to move the cursor, change the title, or forge a line. Whole escape
+sequences go, not only their first character; a line break inside a text begins a line
+that is indented, so it can't be taken for a line of its own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from ..errors import ProtocolViolation
+from ..protocol import messages as wire
+
+WELCOME = "Welcome to the greatest messaging application ever!"
+
+CONTINUATION = "    "
+"""What a text's second and later lines begin with."""
+
+_BREAKS = re.compile("\r\n|[\n\r\v\f\x85\u2028\u2029]")
+
+_SEQUENCES = re.compile(
+    r"""
+    (?: \x1b\[ | \x9b ) [0-?]* [ -/]* [@-~]                   # CSI: colours, cursor, ...
+    | (?: \x1b[P\]X^_] | [\x90\x98\x9d-\x9f] )                # DCS, OSC, SOS, PM, APC: a
+      [^\x07\x1b\x9c]* (?: \x07 | \x1b\\ | \x9c )             # string with its terminator
+    | \x1b [ -/]* [0-~]                                       # any other one
+    """,
+    re.VERBOSE,
+)
+
+_CONTROLS = re.compile(
+    "[\x00-\x1f\x7f-\x9f"  # C0, DEL, C1
+    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u206f"  # what changes the direction of text
+    "\u2028\u2029"
+    "\ud800-\udfff]"  # halves of surrogate pairs, which no terminal can show
+)
+
+
+def clean_line(text: str) -> str:
+    """Text from others for a place inside a line: nothing in it controls a terminal."""
+    return _strip(_BREAKS.sub(" ", text))
+
+
+def clean_lines(text: str) -> list[str]:
+    """Text from others, cut where it breaks; there is at least one line."""
+    return [_strip(line) for line in _BREAKS.split(text)]
+
+
+def _strip(text: str) -> str:
+    if text.isprintable():  # nearly all texts are; the rest may still be harmless
+        return text
+    return _CONTROLS.sub("", _SEQUENCES.sub("", text.replace("\t", "    ")))
+
+
+def render(message: wire.ServerMessage, request: wire.Request | None = None) -> list[str]:
+    """The lines that show a message; none if there is nothing to show.
+
+    Args:
+        message: what the server sent.
+        request: if that is a reply, what it replies to.
+    """
+    return _RENDERERS[type(message)](message, request)
+
+
+def _ok(_message: wire.Ok, request: wire.Request | None) -> list[str]:
+    match request:
+        case wire.Login():
+            return [WELCOME]
+        case wire.Block():
+            return [f"{clean_line(request.user)} is blocked"]
+        case wire.Unblock():
+            return [f"{clean_line(request.user)} is unblocked"]
+        case _:
+            return []
+
+
+def _sent(message: wire.Sent, _request: object) -> list[str]:
+    if message.complete:
+        return []
+    return ["Your message could not be delivered to some recipients"]
+
+
+def _users(message: wire.Users, request: wire.Request | None) -> list[str]:
+    if message.users:
+        return [clean_line(user) for user in message.users]
+    if isinstance(request, wire.WhoElseSince):
+        return [f"No other users were online in the last {_format_seconds(request.seconds)}"]
+    return ["No other users are online"]
+
+
+def _format_seconds(seconds: float) -> str:
+    number = f"{seconds:.0f}" if seconds == int(seconds) else f"{seconds}"
+    return f"{number} second{'' if seconds == 1 else 's'}"
+
+
+def _error(message: wire.Error | wire.Closed, _request: object) -> list[str]:
+    return [clean_line(message.text)]
+
+
+def _text(message: wire.Delivery | wire.Announcement, _request: object) -> list[str]:
+    first, *rest = clean_lines(message.text)
+    return [
+        f"{clean_line(message.sender)}: {first}",
+        *(CONTINUATION + line for line in rest),
+    ]
+
+
+def _presence(message: wire.Presence, _request: object) -> list[str]:
+    return [f"{clean_line(message.user)} logged {'in' if message.online else 'out'}"]
+
+
+def _nothing(_message: object, _request: object) -> list[str]:
+    return []
+
+
+_RENDERERS: dict[type, Callable[[Any, wire.Request | None], list[str]]] = {
+    wire.Welcome: _nothing,
+    wire.Ok: _ok,
+    wire.Sent: _sent,
+    wire.Users: _users,
+    wire.Error: _error,
+    wire.Delivery: _text,
+    wire.Announcement: _text,
+    wire.Presence: _presence,
+    wire.Closed: _error,
+}
+
+# -- What the client itself has to say ---------------------------------------------------
+
+SERVER_GONE = "The server has closed the connection"
+INPUT_ENDED = "The input ended before anybody was logged in"
+
+
+def unconfirmed(requests: int) -> str:
+    """Said when the client ends and the server has not answered everything."""
+    if requests == 1:
+        return "1 request was not answered, so it may not have been done"
+    return f"{requests} requests were not answered, so they may not have been done"
+
+
+def broken_protocol(violation: ProtocolViolation) -> str:
+    """Said of a server that does not keep to the protocol."""
+    reason = clean_line(violation.text).removeprefix("Protocol error. ")
+    return f"Error. The server broke the protocol: {reason}"
