@@ -42,7 +42,7 @@ DRAIN_SECONDS_MAX = 2.0
 """How long a closing connection may take to read its last lines."""
 
 CONNECTIONS_MAX = 10_000
-"""Connections at one time; the next one waits in the kernel's backlog."""
+"""Connections served at one time; the next one is accepted, and waits its turn."""
 
 # -- Delivery --------------------------------------------------------------------------
 WINDOW_MESSAGES_MAX = 256

@@ -78,6 +78,7 @@ def _start_server(arguments: argparse.Namespace) -> None:
             fcntl.flock(pid_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UsageError(f"the server on port {port} is starting or stopping") from None
+        pid_file.truncate(0)  # before anybody takes an earlier server's id for this one's
         server = subprocess.Popen(  # noqa: S603  # our own program, our own numbers
             [
                 *(sys.executable, "-m", "trio_chat.server", str(port)),
@@ -89,7 +90,6 @@ def _start_server(arguments: argparse.Namespace) -> None:
             start_new_session=True,
             pass_fds=[pid_file.fileno()],
         )
-        pid_file.truncate(0)
         pid_file.write(str(server.pid))
     deadline = time.monotonic() + START_SECONDS_MAX
     while trio.run(_ask, port) is not Answer.OURS:
@@ -125,10 +125,11 @@ def stop(arguments: argparse.Namespace) -> None:
         deadline = time.monotonic() + STOP_SECONDS_MAX
         was_running = False
         while not _is_free(pid_file):
-            if not was_running:
+            pid_file.seek(0)
+            pid = pid_file.read()  # empty while the server is being started
+            if pid and not was_running:
                 was_running = True
-                pid_file.seek(0)
-                os.kill(int(pid_file.read()), signal.SIGTERM)
+                os.kill(int(pid), signal.SIGTERM)
             if time.monotonic() > deadline:
                 raise UsageError("the server does not stop; end it with 'kill -9'")
             time.sleep(POLL_SECONDS)

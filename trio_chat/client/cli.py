@@ -34,6 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         status = _run(sys.argv[1:] if argv is None else argv)
     except* KeyboardInterrupt:  # before `app` watches for signals; perhaps out of a nursery
         pass
+    _drop_unwritten_output()
     return status
 
 
@@ -126,6 +127,15 @@ def _reserve_standard_files() -> None:
             os.fstat(file)
         except OSError:
             os.open(os.devnull, os.O_RDONLY)
+
+
+def _drop_unwritten_output() -> None:
+    """Let the interpreter not complain at its exit that nobody reads the rest."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:  # such as the window that was closed
+        os.dup2(os.open(os.devnull, os.O_WRONLY), STDOUT)
 
 
 def _complain(text: str) -> None:

@@ -46,10 +46,11 @@ class PlainTerminal:
         self._turn = trio.StrictFIFOLock()
 
     async def ask(self, prompt: str, *, secret: bool = False) -> str | None:
-        await self._write_prompt(prompt)
         if not secret or not os.isatty(self._input):
+            await self._write_prompt(prompt)
             return await self._next_line()
-        with _echo_off(self._input):
+        with _echo_off(self._input):  # before anybody can see that it is time to type
+            await self._write_prompt(prompt)
             line = await self._next_line()
         await self._write_prompt("\n")  # the one that was typed was not echoed
         return line

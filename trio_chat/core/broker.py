@@ -251,20 +251,20 @@ class Broker:
     def _admit(self, session: Session, user: str, now: float) -> None:
         session.phase = Phase.ONLINE
         session.user = user
+        session.login_id = session.last_id
         session.deadline = now + self._settings.idle_seconds
         self._sessions.hurry(session)
         session.history = self._repetitions.history(user, session.client)
         session.repeats_until = session.history.highest
         self._presence.log_in(user, session.id)
         self._effects.append(effects.Admit(session.id, user))
-        self._send(session.id, wire.Ok(session.last_id))
-        self._announce(user, online=True)
         mailbox = session.mailbox = self._mailboxes[user]
         if not mailbox.stored:
             self._open_mailbox(session)
         elif not mailbox.loading:
             mailbox.loading = True
             self._effects.append(effects.LoadMailbox(user))
+        self._announce(user, online=True)
 
     # -- Requests: messages (section 3.3) ------------------------------------------------------
 
@@ -483,6 +483,8 @@ class Broker:
         self._end(session, wire.Error(code, code.describe(**fields)), now)
 
     def _open_mailbox(self, session: Session) -> None:
+        """Answer the login, with what waits right behind: so nobody can leave before it comes."""
+        self._send(session.id, wire.Ok(session.login_id))
         session.mailbox.session = session.id
         self._fill_window(session)
 

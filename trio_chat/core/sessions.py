@@ -40,7 +40,8 @@ class Session:
         deadline: when it ends, unless something happens before (monotonic seconds).
         last_id: the number of its latest request; they must increase.
         client: the name of the client at the other end.
-        user: who is logged in; empty in the phases before ONLINE, as are the next two.
+        user: who is logged in; empty in the phases before ONLINE, as are the next ones.
+        login_id: the number of the request that logged in.
         mailbox: what waits for the user.
         history: what this client has asked on earlier connections, and was refused on this.
         repeats_until: messages up to this number were sent on an earlier connection.
@@ -52,6 +53,7 @@ class Session:
         "history",
         "id",
         "last_id",
+        "login_id",
         "mailbox",
         "phase",
         "repeats_until",
@@ -65,6 +67,7 @@ class Session:
         self.last_id = 0
         self.client = client
         self.user = ""
+        self.login_id = 0
         self.mailbox = Mailbox("")
         self.history = History()
         self.repeats_until = 0

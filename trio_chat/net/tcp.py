@@ -159,9 +159,13 @@ class TcpListener:
                     host = "0.0.0.0"  # noqa: S104  # all addresses, where IPv6 is turned off
                     continue
                 raise ListenError(self._explain(error)) from error
+            except UnicodeError as error:  # from the encoding of host names
+                raise ListenError(self._explain(error)) from error
 
-    def _explain(self, error: OSError) -> str:
+    def _explain(self, error: OSError | UnicodeError) -> str:
         where = f"port {self.port}" + (f" of {self.host}" if self.host else "")
+        if isinstance(error, UnicodeError):
+            return f"cannot listen on {where}: that cannot be the name of a host"
         if error.errno == errno.EADDRINUSE:
             return f"{where} is in use; stop what uses it, or give another port"
         return f"cannot listen on {where}: {error.strerror or error}"

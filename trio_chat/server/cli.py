@@ -6,7 +6,6 @@ import argparse
 import math
 import os
 import signal
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -21,7 +20,7 @@ from ..net.tcp import TcpListener
 from ..storage.sqlite import open_sqlite
 from .app import serve
 from .credentials import Credentials, read_credentials
-from .log import log_to_stderr
+from .log import log_to_stderr, write_line
 
 EXIT_FAILURE = 1
 EXIT_USAGE = 2
@@ -35,7 +34,8 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _port(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 65535:
+    # Cut, as Python refuses to convert thousands of digits.
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:6]) <= 65535):
         raise argparse.ArgumentTypeError(f"{text!r} is not a port; give a number from 1 to 65535")
     return int(text)
 
@@ -155,5 +155,6 @@ def _first_of(group: BaseException) -> str:
 
 
 def _fail(text: str, code: int) -> int:
-    sys.stderr.write(f"trio-chat-server: {text}\n")
+    one_line = " ".join(text.splitlines())  # whatever was in the arguments
+    write_line(f"trio-chat-server: {one_line}")
     return code

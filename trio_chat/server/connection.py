@@ -8,6 +8,7 @@ end closes too. Closing at once would let the kernel drop our last lines, which 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import msgspec
 import trio
@@ -38,6 +39,7 @@ class Connection:
         self._transport = transport
         self._outbox = Outbox(transport)
         self._decoder = request_decoder()
+        self._reading = trio.CancelScope()
         self._input_ended = trio.Event()
 
     def admit(self) -> None:
@@ -66,10 +68,10 @@ class Connection:
                     pass  # the other end was faster
                 else:
                     await self._input_ended.wait()
-            nursery.cancel_scope.cancel()
+            self._reading.cancel()
 
     async def _read(self, submit: Submit) -> None:
-        try:
+        with self._reading, suppress(trio.BrokenResourceError):  # no goodbye is as good as one
             while data := await self._transport.receive():
                 if self._decoder.violation is not None:
                     continue
@@ -79,8 +81,7 @@ class Connection:
                 violation = self._decoder.violation
                 if violation is not None:
                     await submit(SessionFailed(self.session, violation.code, violation.text))
-        except trio.BrokenResourceError:
-            pass  # gone without a goodbye, which is as good
         self._outbox.finish()
         self._input_ended.set()
+        # However busy the broker is: if this were lost, the user would seem to be online.
         await submit(SessionClosed(self.session))

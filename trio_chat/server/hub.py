@@ -80,9 +80,10 @@ class Hub:
         while True:
             for command in await self._next_commands():
                 self._handle(command)
-            while self._own:
-                self._handle(self._own.popleft())
-            self._flush()
+            while self._own or self._touched:  # a flush may find that somebody is slow
+                while self._own:
+                    self._handle(self._own.popleft())
+                self._flush()
             if self._broker.has_stopped:
                 self.stopped.set()
 

@@ -46,10 +46,16 @@ def _describe_field(event: msgspec.Struct, name: str, value: object) -> str:
 
 
 def log_to_stderr(text: str) -> None:
-    """Write one line; a standard error that is gone does not stop the server."""
-    line = f"{datetime.now().astimezone():%Y-%m-%d %H:%M:%S} {text}\n"
+    """Write one line of the log, with its time."""
+    write_line(f"{datetime.now().astimezone():%Y-%m-%d %H:%M:%S} {text}")
+
+
+def write_line(line: str) -> None:
+    """Write to standard error; one that is gone, or never was, does not stop the server."""
+    if sys.stderr is None:
+        return
     try:
-        sys.stderr.write(line)
+        sys.stderr.write(f"{line}\n")
         sys.stderr.flush()
     except OSError:
         return

@@ -1,0 +1,115 @@
+"""What holds of a broker after every command, whatever came before."""
+
+from __future__ import annotations
+
+from trio_chat import limits
+from trio_chat.core.broker import Broker
+from trio_chat.core.journal import NEVER
+from trio_chat.core.mailboxes import Mailbox, text_bytes
+from trio_chat.core.sessions import Phase
+
+
+def check_invariants(broker: Broker) -> None:
+    """Fail unless all parts of the state agree with each other and keep their bounds."""
+    _check_sessions(broker)
+    _check_blocks(broker)
+    _check_lockouts(broker)
+    _check_journal(broker)
+    for user, mailbox in broker._mailboxes.items():
+        assert mailbox.user == user
+        _check_mailbox(broker, mailbox)
+        _check_safety(broker, mailbox)
+
+
+def _check_sessions(broker: Broker) -> None:
+    online = {s.user: s.id for s in broker._sessions.by_id.values() if s.phase is Phase.ONLINE}
+    assert broker._presence.online == online
+    assert not online.keys() & broker._presence._logouts.keys()
+    assert online.keys() | broker._presence._logouts.keys() <= set(broker.users)
+    times = list(broker._presence._logouts.values())
+    assert times == sorted(times)
+    earliest: dict[int, float] = {}
+    for deadline, id in broker._sessions._deadlines:
+        earliest[id] = min(deadline, earliest.get(id, NEVER))
+    for session in broker._sessions.by_id.values():
+        assert session.user == (session.user if session.phase is Phase.ONLINE else "")
+        assert earliest[session.id] <= session.deadline
+        assert broker.next_deadline() <= session.deadline
+
+
+def _check_blocks(broker: Broker) -> None:
+    pairs = list(broker._blocks)
+    blocks = broker._blocks
+    assert all(blocks._blocked_by.values()) and all(blocks._blockers_of.values())
+    assert set(pairs) == {
+        (blocker, blocked)
+        for blocked, blockers in blocks._blockers_of.items()
+        for blocker in blockers
+    }
+    assert all(blocker != blocked for blocker, blocked in pairs)
+
+
+def _check_lockouts(broker: Broker) -> None:
+    lockouts = broker._lockouts
+    assert lockouts._known.keys() <= set(broker.users)
+    assert not lockouts._unknown.keys() & set(broker.users)
+    assert len(lockouts._unknown) <= limits.UNKNOWN_NAMES_MAX
+    for failures in (*lockouts._known.values(), *lockouts._unknown.values()):
+        assert 0 < failures.count <= limits.LOGIN_FAILURES_MAX
+        assert (failures.count == limits.LOGIN_FAILURES_MAX) == (failures.blocked_until is not None)
+
+
+def _check_journal(broker: Broker) -> None:
+    journal = broker._journal
+    if journal._gathering.acknowledged or journal._gathering.blocks:
+        assert journal.due < NEVER
+    if journal.under_way is None:
+        assert broker.next_deadline() <= journal.due
+    else:
+        kept = {id(letter) for mailbox in broker._mailboxes.values() for letter in mailbox.letters}
+        letters = journal.under_way.letters
+        assert all(letter.written for letter in letters)
+        assert all(letter.safe or id(letter) in kept for letter in letters), "nobody keeps it"
+
+
+def _check_mailbox(broker: Broker, mailbox: Mailbox) -> None:
+    letters = list(mailbox.letters)
+    seqs = [letter.delivery.seq for letter in letters]
+    assert seqs == sorted(set(seqs))
+    assert not seqs or mailbox.acknowledged < seqs[0] <= seqs[-1] <= broker._seq
+    assert len(mailbox) <= limits.MAILBOX_MESSAGES_MAX
+    assert mailbox.bytes <= limits.MAILBOX_BYTES_MAX
+    assert all(letter.bytes == text_bytes(letter.delivery.text) for letter in letters)
+    in_memory = sum(letter.bytes for letter in letters)
+    assert mailbox.bytes >= in_memory
+    if not mailbox.stored:
+        assert mailbox.bytes == in_memory
+
+    assert 0 <= mailbox.sent <= min(len(letters), limits.WINDOW_MESSAGES_MAX)
+    online = broker._presence.online.get(mailbox.user)
+    if mailbox.session is None:
+        assert mailbox.sent == 0
+        assert mailbox.loading or online is None
+        assert len(mailbox) or mailbox.loading, "an empty mailbox is forgotten"
+        if not mailbox.loading:
+            assert not letters or not letters[0].safe, "what is on disk is left there"
+    else:
+        assert mailbox.session == online
+        assert mailbox.stored == 0 and not mailbox.loading
+    if mailbox.loading:
+        assert mailbox.stored
+
+
+def _check_safety(broker: Broker, mailbox: Mailbox) -> None:
+    """What is not safe is in the commit under way, or will be in one when it is due."""
+    journal = broker._journal
+    under_way = {id(letter) for letter in journal.under_way.letters} if journal.under_way else set()
+    for letter in mailbox.letters:
+        assert letter.recipient == mailbox.user
+        if letter.safe:
+            assert letter.written, "safe and unacknowledged means written"
+        elif letter.written:
+            assert id(letter) in under_way
+        else:
+            assert mailbox in journal._mailboxes and journal.due <= letter.due
+            assert letter in mailbox.unwritten()

@@ -1,0 +1,166 @@
+"""Real connections over loopback: listening, connecting, and their ends."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import struct
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+
+from trio_chat.net.tcp import TcpListener, TcpTransport, connect, format_address
+from trio_chat.net.transport import ListenError, Transport
+
+
+async def echo(transport: Transport) -> None:
+    while data := await transport.receive():
+        assert transport.send_nowait(data) == len(data)
+
+
+def port_of(address: str) -> int:
+    return int(address.rpartition(":")[2])
+
+
+@asynccontextmanager
+async def serving(host: str | None, port: int = 0) -> AsyncIterator[list[str]]:
+    """A server that says everything again, for as long as the context lasts."""
+    async with trio.open_nursery() as nursery:
+        listener = TcpListener(port, host)
+        addresses: list[str] = await nursery.start(listener.serve, echo, nursery)
+        yield addresses
+        nursery.cancel_scope.cancel()
+
+
+async def refusal(port: int, host: str | None) -> str:
+    """Why it is not possible to listen there."""
+    with pytest.raises(ListenError) as caught:
+        await TcpListener(port, host).serve(echo, None)  # type: ignore[arg-type]  # not reached
+    return str(caught.value)
+
+
+async def ask(host: str, port: int, question: bytes) -> bytes:
+    transport = await connect(host, port)
+    transport.send_nowait(question)
+    answer = await transport.receive()
+    transport.close()
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("host", "begins"), [("127.0.0.1", "127.0.0.1:"), ("::1", "[::1]:"), ("localhost", "")]
+)
+async def test_a_server_listens_where_it_is_told_to(host: str, begins: str) -> None:
+    async with serving(host) as addresses:
+        assert addresses[0].startswith(begins)
+        assert await ask(host, port_of(addresses[0]), b"hello") == b"hello"
+
+
+async def test_without_a_host_it_listens_on_all_of_the_machine() -> None:
+    async with serving(None) as addresses:
+        assert {address.rpartition(":")[0] for address in addresses} == {"0.0.0.0", "[::]"}  # noqa: S104
+        for address in addresses:
+            host = "127.0.0.1" if address.startswith("0") else "::1"
+            assert await ask(host, port_of(address), b"hello") == b"hello"
+
+
+async def test_a_server_for_one_address_cannot_be_reached_by_another() -> None:
+    async with serving("127.0.0.1") as addresses:
+        with pytest.raises(OSError, match="::1"):
+            await connect("::1", port_of(addresses[0]))
+
+
+async def test_a_port_in_use_is_an_error() -> None:
+    async with serving("127.0.0.1") as addresses:
+        port = port_of(addresses[0])
+        assert await refusal(port, "127.0.0.1") == (
+            f"port {port} of 127.0.0.1 is in use; stop what uses it, or give another port"
+        )
+
+
+async def test_an_unknown_host_is_an_error() -> None:
+    text = await refusal(4000, "no-such-host.invalid")
+    assert text.startswith("cannot listen on port 4000 of no-such-host.invalid: ")
+    assert "\n" not in text
+
+
+async def test_what_cannot_be_a_host_is_an_error() -> None:
+    host = "x" * 64 + ".example"
+    assert await refusal(4000, host) == (
+        f"cannot listen on port 4000 of {host}: that cannot be the name of a host"
+    )
+
+
+async def test_where_ipv6_is_turned_off_it_listens_on_ipv4(monkeypatch: pytest.MonkeyPatch) -> None:
+    open_listeners = trio.open_tcp_listeners
+
+    async def without_ipv6(
+        port: int, *, host: str | None, backlog: int
+    ) -> list[trio.SocketListener]:
+        if host is None:
+            raise OSError(errno.EADDRNOTAVAIL, "Cannot assign requested address")
+        return await open_listeners(port, host=host, backlog=backlog)
+
+    monkeypatch.setattr(trio, "open_tcp_listeners", without_ipv6)
+    async with serving(None) as addresses:
+        assert [address.rpartition(":")[0] for address in addresses] == ["0.0.0.0"]  # noqa: S104
+        assert await ask("127.0.0.1", port_of(addresses[0]), b"hello") == b"hello"
+
+
+async def test_an_address_of_another_machine_is_an_error() -> None:
+    assert (await refusal(4000, "192.0.2.1")).startswith("cannot listen on port 4000 of 192.0.2.1")
+
+
+async def broken_pair() -> TcpTransport:
+    """A transport whose other end has been torn down without a goodbye."""
+    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    async with listener:
+        transport = await connect("127.0.0.1", listener.socket.getsockname()[1])
+        other = await listener.accept()
+        other.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        await other.aclose()
+    await trio.lowlevel.wait_readable(transport._sock)
+    return transport
+
+
+async def test_a_connection_that_was_reset_is_broken_for_who_receives() -> None:
+    transport = await broken_pair()
+    with pytest.raises(trio.BrokenResourceError):
+        await transport.receive()
+    transport.close()
+
+
+async def test_a_connection_that_was_reset_is_broken_for_who_sends() -> None:
+    transport = await broken_pair()
+    await transport.wait_writable()
+    with pytest.raises(trio.BrokenResourceError):
+        transport.send_nowait(b"hello")
+    with pytest.raises(trio.BrokenResourceError):
+        transport.send_eof()
+    transport.close()
+
+
+async def test_a_connection_that_was_gone_before_it_was_accepted_has_no_address() -> None:
+    transport = TcpTransport(socket.socket())
+    assert transport.peer == "unknown address"
+    transport.close()
+
+
+async def test_dead_peers_are_noticed_within_15_seconds() -> None:
+    transport = TcpTransport(socket.socket())
+    option = transport._sock.getsockopt
+    assert option(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+    idle, interval, count, timeout = (
+        option(socket.IPPROTO_TCP, getattr(socket, name))
+        for name in ("TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT", "TCP_USER_TIMEOUT")
+    )
+    assert idle + interval * count <= 15
+    assert timeout <= 15_000
+    transport.close()
+
+
+def test_addresses_are_written_as_people_do() -> None:
+    assert format_address("127.0.0.1", 4000) == "127.0.0.1:4000"
+    assert format_address("::1", 4000) == "[::1]:4000"

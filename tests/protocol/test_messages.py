@@ -1,0 +1,95 @@
+"""The closed set of messages: what each looks like on the wire."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import msgspec
+import pytest
+
+from trio_chat.errors import ErrorCode
+from trio_chat.protocol import messages as wire
+from trio_chat.protocol.framing import (
+    LineDecoder,
+    encode_line,
+    request_decoder,
+    server_message_decoder,
+)
+
+REQUESTS: dict[wire.Request, bytes] = {
+    wire.Hello(1): b'{"type":"hello","version":1}',
+    wire.Hello(1, "pc", ("tls",)): (
+        b'{"type":"hello","version":1,"client":"pc","capabilities":["tls"]}'
+    ),
+    wire.Login(1, "hans", "solo"): b'{"type":"login","id":1,"user":"hans","password":"solo"}',
+    wire.Message(2, "yoda", "hi"): b'{"type":"message","id":2,"to":"yoda","text":"hi"}',
+    wire.Broadcast(3, "hi"): b'{"type":"broadcast","id":3,"text":"hi"}',
+    wire.WhoElse(4): b'{"type":"whoelse","id":4}',
+    wire.WhoElseSince(5, 1.5): b'{"type":"whoelsesince","id":5,"seconds":1.5}',
+    wire.Block(6, "yoda"): b'{"type":"block","id":6,"user":"yoda"}',
+    wire.Unblock(7, "yoda"): b'{"type":"unblock","id":7,"user":"yoda"}',
+    wire.Logout(8): b'{"type":"logout","id":8}',
+    wire.Ack(9): b'{"type":"ack","seq":9}',
+    wire.Active(): b'{"type":"active"}',
+}
+
+SERVER_MESSAGES: dict[wire.ServerMessage, bytes] = {
+    wire.Welcome(1, "trio-chat"): b'{"type":"welcome","version":1,"server":"trio-chat"}',
+    wire.Ok(2): b'{"type":"ok","id":2}',
+    wire.Sent(3, False): b'{"type":"sent","id":3,"complete":false}',
+    wire.Users(4, ("a", "b")): b'{"type":"users","id":4,"users":["a","b"]}',
+    wire.Error(ErrorCode.BUSY, "Busy", 5): b'{"type":"error","code":"busy","text":"Busy","id":5}',
+    wire.Error(ErrorCode.BAD_LINE, "Bad"): b'{"type":"error","code":"bad_line","text":"Bad"}',
+    wire.Delivery(6, "hans", "pc", 2, "hi"): (
+        b'{"type":"delivery","seq":6,"from":"hans","client":"pc","id":2,"text":"hi"}'
+    ),
+    wire.Announcement("hans", "hi"): b'{"type":"announcement","from":"hans","text":"hi"}',
+    wire.Presence("hans", True): b'{"type":"presence","user":"hans","online":true}',
+    wire.Closed(ErrorCode.IDLE, "Idle"): b'{"type":"closed","code":"idle","text":"Idle"}',
+}
+
+
+def check(
+    decoder: LineDecoder[wire.Request] | LineDecoder[wire.ServerMessage],
+    message: wire.Request | wire.ServerMessage,
+    line: bytes,
+) -> None:
+    assert encode_line(message) == line
+    assert decoder.feed(line + b"\n") == [message]
+
+
+@pytest.mark.parametrize("message", REQUESTS, ids=str)
+def test_requests_look_like_this_and_come_back_the_same(message: wire.Request) -> None:
+    check(request_decoder(), message, REQUESTS[message])
+
+
+@pytest.mark.parametrize("message", SERVER_MESSAGES, ids=str)
+def test_server_messages_look_like_this_and_come_back_the_same(message: wire.ServerMessage) -> None:
+    check(server_message_decoder(), message, SERVER_MESSAGES[message])
+
+
+def test_every_message_has_its_example_here() -> None:
+    assert {type(message) for message in REQUESTS} == set(get_args(wire.Request))
+    assert {type(message) for message in SERVER_MESSAGES} == set(get_args(wire.ServerMessage))
+
+
+def test_types_are_unique() -> None:
+    kinds = (*get_args(wire.Request), *get_args(wire.ServerMessage))
+    assert len({kind.__struct_config__.tag for kind in kinds}) == len(kinds)
+
+
+def test_replies_and_events_are_all_that_a_server_says() -> None:
+    assert {*get_args(wire.Reply), *get_args(wire.Event)} == set(get_args(wire.ServerMessage))
+    assert not set(get_args(wire.Reply)) & set(get_args(wire.Event))
+
+
+def test_messages_are_immutable() -> None:
+    for kind in (*get_args(wire.Request), *get_args(wire.ServerMessage)):
+        assert kind.__struct_config__.frozen
+    with pytest.raises(AttributeError):
+        wire.Ok(1).id = 2  # type: ignore[misc]  # that is the point
+
+
+def test_defaults_are_not_sent() -> None:
+    for message in (*REQUESTS, *SERVER_MESSAGES):
+        assert None not in msgspec.json.decode(encode_line(message)).values()
