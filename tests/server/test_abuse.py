@@ -1,0 +1,339 @@
+"""What a stranger or a careless client may do: it ends their own connection, and nothing else.
+
+After each of these, somebody else is served as if nothing had happened (`expect_served`).
+"""
+
+from __future__ import annotations
+
+import tracemalloc
+
+import pytest
+import trio
+import trio.testing
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from trio.testing import MockClock
+
+from trio_chat import limits
+from trio_chat.errors import ErrorCode
+from trio_chat.protocol import messages as wire
+from trio_chat.protocol.framing import encode_lines
+
+from .harness import Chat, Client, in_virtual_time, password_of, running_chat
+
+HELLO = encode_lines([wire.Hello(wire.PROTOCOL_VERSION)])
+
+
+async def send_what_it_takes(client: Client, data: bytes) -> None:
+    """Send until the server closes."""
+    try:
+        await client.send_bytes(data)
+    except trio.BrokenResourceError:
+        return
+
+
+# -- Bytes that are no requests ------------------------------------------------------------------
+
+BAD_LINES = {
+    "garbage": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(range(256)),
+    "http": b"GET / HTTP/1.1\r\nHost: example.com\r\n\r\n",
+    "invalid UTF-8": b'{"type":"login","id":1,"user":"\xff\xfe","password":""}',
+    "encoded surrogate": b'{"type":"login","id":1,"user":"\xed\xa0\x80","password":""}',
+    "escaped surrogate": rb'{"type":"login","id":1,"user":"\ud800","password":"longer than it"}',
+    "no object": b"[1, 2, 3]",
+    "a number": b"5",
+    "null": b"null",
+    "no type": b'{"id":1}',
+    "unknown type": b'{"type":"shutdown","id":1}',
+    "type of a reply": b'{"type":"ok","id":1}',
+    "wrong field type": b'{"type":"login","id":1,"user":{},"password":[]}',
+    "missing field": b'{"type":"login","id":1}',
+    "id zero": b'{"type":"login","id":0,"user":"hans","password":""}',
+    "huge id": b'{"type":"login","id":9007199254740992,"user":"hans","password":""}',
+    "huge number": b'{"type":"hello","version":' + b"9" * 10_000 + b"}",
+    "two objects": b'{"type":"hello","version":1}{"type":"hello","version":1}',
+    "deep nesting": b'{"type":"hello","version":1,"capabilities":' + b"[" * 10_000,
+    "NUL bytes": bytes(1000),
+}
+
+
+@pytest.mark.parametrize("line", BAD_LINES.values(), ids=BAD_LINES)
+@pytest.mark.parametrize("phase", ["new", "greeted", "online"])
+async def test_a_line_that_is_no_request_is_answered_and_closes_the_connection(
+    autojump_clock: MockClock, chat: Chat, phase: str, line: bytes
+) -> None:
+    client = await (chat.login("hans") if phase == "online" else chat.connect())
+    await client.send_bytes((HELLO if phase == "greeted" else b"") + line + b"\n")
+    *before, error = await client.last_words()
+    assert len(before) == (phase == "greeted")
+    assert isinstance(error, wire.Error)
+    assert (error.code, error.id) == (ErrorCode.BAD_LINE, None)
+    await chat.expect_served()
+
+
+@pytest.mark.parametrize("ended", [True, False])
+@pytest.mark.parametrize("online", [False, True])
+async def test_a_line_over_the_limit_is_answered_with_the_limit(
+    autojump_clock: MockClock, chat: Chat, online: bool, ended: bool
+) -> None:
+    limit = limits.LINE_BYTES_MAX if online else limits.LOGIN_LINE_BYTES_MAX
+    client = await (chat.login("hans") if online else chat.greeted())
+    beginning = b'{"type":"active","more":"'
+    await client.send_bytes(beginning + b"x" * (limit - len(beginning) - 2) + b'"}')
+    await client.expect_nothing()
+    await client.send_bytes(b"\n" if ended else b"  ")
+    [error] = await client.last_words()
+    assert error == wire.Error(
+        ErrorCode.LINE_TOO_LONG, f"Protocol error. A line can have at most {limit} bytes"
+    )
+    await chat.expect_served()
+
+
+async def test_a_line_of_exactly_the_limit_is_read_after_login(
+    autojump_clock: MockClock, chat: Chat
+) -> None:
+    hans = await chat.login("hans")
+    line = b'{"type":"whoelse","id":2,"more":"'
+    await hans.send_bytes(line + b"x" * (limits.LINE_BYTES_MAX - len(line) - 3) + b'"}\n')
+    assert await hans.reply(2) == wire.Users(2, ())
+
+
+@pytest.mark.parametrize("online", [False, True])
+async def test_ten_megabytes_without_a_newline_are_thrown_away(
+    autojump_clock: MockClock, chat: Chat, online: bool
+) -> None:
+    client = await (chat.login("hans") if online else chat.connect())
+    chunk = b"x" * 10_000
+    tracemalloc.start()
+    try:
+        for _ in range(1000):
+            await send_what_it_takes(client, chunk)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 20 * limits.LINE_BYTES_MAX
+    assert await client.closed() is ErrorCode.LINE_TOO_LONG
+    await chat.expect_served()
+
+
+# -- Requests that are not allowed now -----------------------------------------------------------
+
+REQUESTS: list[wire.Request] = [
+    wire.Message(2, "yoda", "hello"),
+    wire.Broadcast(2, "hello"),
+    wire.WhoElse(2),
+    wire.WhoElseSince(2, 5),
+    wire.Block(2, "yoda"),
+    wire.Unblock(2, "yoda"),
+    wire.Logout(2),
+    wire.Ack(2),
+    wire.Active(),
+]
+
+
+@pytest.mark.parametrize("greeted", [False, True])
+@pytest.mark.parametrize("request_", REQUESTS, ids=lambda request: type(request).__name__)
+async def test_no_command_is_obeyed_before_login(
+    autojump_clock: MockClock, chat: Chat, request_: wire.Request, greeted: bool
+) -> None:
+    yoda = await chat.login("yoda")
+    stranger = await (chat.greeted() if greeted else chat.connect())
+    await stranger.send(request_)
+    assert await stranger.closed() is ErrorCode.WRONG_PHASE
+    await yoda.expect_nothing()
+    await chat.expect_served()
+
+
+@pytest.mark.parametrize(
+    "requests",
+    [
+        [wire.Hello(1), wire.Hello(1)],
+        [wire.Login(1, "hans", password_of("hans"))],
+        [wire.Hello(1), wire.Login(1, "hans", "wrong"), wire.Login(2, "hans", "again")],
+    ],
+)
+async def test_requests_out_of_turn_are_violations(
+    autojump_clock: MockClock, chat: Chat, requests: list[wire.Request]
+) -> None:
+    stranger = await chat.connect()
+    await stranger.send(*requests)
+    assert await stranger.closed() is ErrorCode.WRONG_PHASE
+    await chat.expect_served()
+
+
+async def test_a_second_login_and_numbers_that_do_not_increase_are_violations(
+    autojump_clock: MockClock, chat: Chat
+) -> None:
+    hans = await chat.login("hans")
+    await hans.send(wire.Login(2, "yoda", password_of("yoda")))
+    assert await hans.closed() is ErrorCode.WRONG_PHASE
+    hans = await chat.login("hans")
+    await hans.send(wire.WhoElse(5), wire.WhoElse(5))
+    assert await hans.closed() is ErrorCode.ID_NOT_INCREASING
+    await chat.expect_served()
+
+
+# -- Connections that come and go ----------------------------------------------------------------
+
+
+async def test_connections_that_say_nothing_are_closed_in_time(
+    autojump_clock: MockClock, chat: Chat
+) -> None:
+    clients = [await chat.connect() for _ in range(20)]
+    await chat.expect_served()
+    before = trio.current_time()
+    for client in clients:
+        assert await client.closed() is ErrorCode.LOGIN_TIMEOUT
+    assert trio.current_time() - before <= limits.LOGIN_SECONDS_MAX
+    await chat.expect_served()
+
+
+@pytest.mark.parametrize("data", [b"", b"\n", b"{", HELLO, HELLO[:-1], BAD_LINES["garbage"]])
+async def test_who_connects_and_drops_leaves_nothing_behind(
+    autojump_clock: MockClock, chat: Chat, data: bytes
+) -> None:
+    for _ in range(50):
+        client = await chat.connect()
+        await client.send_bytes(data)
+        client.drop()
+    await chat.expect_served()
+
+
+async def test_who_closes_one_half_gets_the_replies_to_what_was_sent_before(
+    autojump_clock: MockClock, chat: Chat
+) -> None:
+    yoda, hans = await chat.login("yoda"), await chat.login("hans")
+    await hans.send(*(wire.WhoElse(number) for number in range(2, 10)))
+    hans.transport.send_eof()
+    assert await hans.last_words() == [wire.Users(number, ("yoda",)) for number in range(2, 10)]
+    assert await yoda.event() == wire.Presence("hans", online=True)
+    assert await yoda.event() == wire.Presence("hans", online=False)
+    await chat.expect_served()
+
+
+async def test_who_closes_one_half_and_never_reads_is_dropped_in_time(
+    autojump_clock: MockClock, chat: Chat
+) -> None:
+    hans = await chat.login("hans")
+    await hans.send(*(wire.WhoElseSince(number, 1) for number in range(2, 10_000)))
+    hans.transport.send_eof()
+    await trio.sleep(2 * limits.DRAIN_SECONDS_MAX)
+    with pytest.raises(trio.BrokenResourceError):
+        hans.transport.send_nowait(b"\n")
+    await chat.expect_served()
+
+
+async def test_who_was_closed_but_stays_is_dropped_in_time(
+    autojump_clock: MockClock, chat: Chat
+) -> None:
+    client = await chat.connect()
+    await client.send_bytes(b"garbage\n")
+    await trio.sleep(2 * limits.DRAIN_SECONDS_MAX)
+    with pytest.raises(trio.BrokenResourceError):
+        client.transport.send_nowait(b"\n")
+    await chat.expect_served()
+
+
+# -- Clients that do not read --------------------------------------------------------------------
+
+
+async def test_who_sends_a_hundred_thousand_requests_and_never_reads_is_closed_as_slow(
+    autojump_clock: MockClock,
+    chat: Chat,
+) -> None:
+    flooder, hans = await chat.login("vader"), await chat.login("hans")
+    tracemalloc.start()
+    try:
+        for start in range(2, 100_000, 1000):
+            requests = [wire.WhoElse(number) for number in range(start, start + 1000)]
+            await send_what_it_takes(flooder, encode_lines(requests))
+            assert await hans.users(wire.WhoElse) in (["vader"], [])
+        await chat.expect_served()
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 4 * limits.OUTBOX_BYTES_MAX
+    assert await flooder.closed() is ErrorCode.SLOW
+    assert await hans.expect(wire.Presence) == wire.Presence("vader", online=False)
+    await chat.expect_served()
+
+
+async def test_a_receiver_who_does_not_read_is_closed_as_slow_and_gets_all_at_the_next_login(
+    autojump_clock: MockClock,
+    chat: Chat,
+) -> None:
+    hans, yoda = await chat.login("hans"), await chat.login("yoda")
+    texts = [f"{number} ".ljust(limits.TEXT_BYTES_MAX, "x") for number in range(200)]
+    for text in texts:
+        await hans.ok(wire.Message, to="yoda", text=text)
+    assert await yoda.closed() is ErrorCode.SLOW
+    yoda = await chat.login("yoda")
+    for text in texts:
+        delivery = await yoda.expect(wire.Delivery)
+        assert delivery.text == text
+        await yoda.acknowledge(delivery.seq)
+    await chat.expect_served()
+
+
+async def test_a_reader_who_is_late_but_comes_loses_nothing(
+    autojump_clock: MockClock, chat: Chat
+) -> None:
+    hans, yoda = await chat.login("hans"), await chat.login("yoda")
+    for number in range(100):
+        await hans.ok(wire.Message, to="yoda", text=f"{number} " + "x" * 1000)
+    assert [(await yoda.text()).split()[0] for _ in range(100)] == [str(n) for n in range(100)]
+    await yoda.expect_nothing()
+
+
+# -- Segmentation --------------------------------------------------------------------------------
+
+AT_ONCE: list[wire.Request] = [
+    wire.WhoElse(2),
+    wire.Message(3, "nobody", "grüße 😀"),
+    wire.Active(),
+    wire.Block(4, "hans"),
+    wire.Ack(7),
+    wire.Broadcast(5, "hello"),
+    wire.WhoElseSince(6, 5.5),
+]
+FROM_DISK: list[wire.Request] = [
+    wire.Message(7, "yoda", "grüße 😀"),
+    wire.Block(8, "vader"),
+    wire.Block(9, "vader"),
+]
+CONVERSATIONS = [
+    encode_lines(AT_ONCE + FROM_DISK),
+    # What waits for the disk when its connection ends is not answered any more, so not here.
+    encode_lines([*AT_ONCE, wire.Logout(7), wire.WhoElse(8)]),
+    encode_lines(AT_ONCE) + b"garbage\n" + encode_lines([wire.WhoElse(8)]),
+    encode_lines(AT_ONCE) + b"x" * limits.LINE_BYTES_MAX + b"\n",
+]
+
+
+async def _replies(data: bytes, cuts: list[int]) -> list[str]:
+    """What the server answers to these bytes when they arrive in these pieces."""
+    async with running_chat() as chat:
+        hans = await chat.login("hans")
+        for start, end in zip([0, *cuts], [*cuts, len(data)], strict=True):
+            await send_what_it_takes(hans, data[start:end])
+            await trio.testing.wait_all_tasks_blocked()
+        hans.transport.send_eof()
+        return [repr(message) for message in await hans.last_words()]
+
+
+@settings(max_examples=30)
+@given(
+    data=st.sampled_from(CONVERSATIONS),
+    parts=st.lists(st.floats(0, 1), max_size=20).map(sorted),
+)
+def test_the_same_bytes_in_any_pieces_give_the_same_replies(
+    data: bytes, parts: list[float]
+) -> None:
+    async def scenario() -> None:
+        whole = await _replies(data, [])
+        pieces = await _replies(data, [int(part * len(data)) for part in parts])
+        # A reply that waits for the disk may be overtaken, so their order may differ.
+        assert sorted(pieces) == sorted(whole)
+        assert len(whole) >= 6
+
+    in_virtual_time(scenario)

@@ -1,0 +1,201 @@
+"""The server's command line: what it prints, its exit codes, and signals (section 3.6)."""
+
+from __future__ import annotations
+
+import signal
+import socket
+from pathlib import Path
+
+import pytest
+
+from trio_chat import __version__
+from trio_chat.errors import ErrorCode
+from trio_chat.protocol import messages as wire
+from trio_chat.server import cli
+
+from .program import free_port, run_module, running_server, talker, wait_until, write_credentials
+
+
+def complaint(arguments: list[str], code: int, capfd: pytest.CaptureFixture[str]) -> str:
+    """Run the server with these; the one line on standard error with which it fails."""
+    assert cli.main(arguments) == code
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert len(err.splitlines()) == 1
+    assert err.startswith("trio-chat-server: ")
+    return err.removeprefix("trio-chat-server: ").rstrip("\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ([], "required: PORT, BLOCK_DURATION, TIMEOUT"),
+        (["4000"], "required: BLOCK_DURATION, TIMEOUT"),
+        (["4000", "60"], "required: TIMEOUT"),
+        (["4000", "60", "600", "more"], "unrecognized arguments: more"),
+        (["4000", "60", "600", "--nonsense"], "unrecognized arguments: --nonsense"),
+        (["4000", "60", "600", "--cred", "x"], "unrecognized arguments: --cred x"),
+        (["4000", "60", "600", "a\nb"], "unrecognized arguments: a b"),
+        (["4000", "60", "600", "--credentials"], "--credentials: expected one argument"),
+        *(
+            ([port, "60", "600"], f"argument PORT: {port!r} is not a port")
+            for port in ("0", "65536", "-1", "x", "", "4e3", "40.0", " 4000", "²", "٤", "9" * 5000)
+        ),
+        *(
+            (["4000", seconds, "600"], "argument BLOCK_DURATION: ")
+            for seconds in ("0", "-5", "x", "", "nan", "inf", "1e999")
+        ),
+        (["4000", "60", "0"], "argument TIMEOUT: '0' is not a number of seconds above 0"),
+    ],
+)
+def test_bad_arguments_are_one_line_and_exit_code_2(
+    arguments: list[str], error: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert error in complaint(arguments, 2, capfd)
+
+
+@pytest.mark.parametrize(
+    ("content", "error"),
+    [
+        (None, "No such file or directory"),
+        ("hans solo\nyoda\n", "line 2: expected"),
+        ("", "no users"),
+    ],
+)
+def test_credentials_that_cannot_be_used_are_one_line_and_exit_code_2(
+    tmp_path: Path, content: str | None, error: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "new\nline"
+    if content is not None:
+        path.write_text(content)
+    assert error in complaint(["4000", "60", "600", "--credentials", str(path)], 2, capfd)
+
+
+def start(directory: Path, port: int, *options: str) -> list[str]:
+    credentials = str(write_credentials(directory))
+    data_dir = str(directory / "data")
+    return [
+        *(str(port), "60", "600", "--credentials", credentials),
+        *("--data-dir", data_dir, "--host", "127.0.0.1", *options),
+    ]
+
+
+def test_a_port_in_use_is_one_line_and_exit_code_1(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        port = sock.getsockname()[1]
+        assert f"port {port} of 127.0.0.1 is in use" in complaint(start(tmp_path, port), 1, capfd)
+
+
+@pytest.mark.parametrize(
+    "host", ["no such host", "192.0.2.1", "x" * 70], ids=["unknown", "elsewhere", "no name"]
+)
+def test_a_host_that_is_not_here_is_one_line_and_exit_code_1(
+    tmp_path: Path, host: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    arguments = start(tmp_path, free_port(), "--host", host)
+    assert "cannot listen on port" in complaint(arguments, 1, capfd)
+
+
+def test_a_data_directory_that_cannot_be_used_is_one_line_and_exit_code_1(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    arguments = start(tmp_path, free_port(), "--data-dir", str(tmp_path / "file" / "data"))
+    assert "cannot make" in complaint(arguments, 1, capfd)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "chat.db").write_text("no database at all " * 100)
+    assert "cannot use" in complaint(start(tmp_path, free_port()), 1, capfd)
+
+
+@pytest.mark.parametrize(
+    ("option", "text"), [("--help", "BLOCK_DURATION"), ("--version", f"trio-chat {__version__}\n")]
+)
+def test_help_and_version_are_printed(
+    option: str, text: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main([option])
+    assert caught.value.code == 0
+    out, err = capfd.readouterr()
+    assert text in out
+    assert err == ""
+
+
+def test_durations_may_have_fractions() -> None:
+    parsed = cli.parse_arguments(["65535", "0.5", "1e3"])
+    assert (parsed.port, parsed.block_duration, parsed.timeout) == (65535, 0.5, 1000)
+
+
+# -- The real program ------------------------------------------------------------------------------
+
+
+def test_the_program_fails_without_a_traceback(tmp_path: Path) -> None:
+    done = run_module("trio_chat.server", "4000", "60", "600", directory=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "trio-chat-server: cannot read the credentials file credentials.txt:"
+        " No such file or directory\n"
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_without_debug_nothing_is_printed_and_a_signal_is_told_to_clients(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    with running_server(tmp_path) as server, talker(server.port) as hans:
+        hans.log_in("hans", "solo")
+        hans.send(wire.Message(2, "yoda", "kept"))
+        assert hans.next() == wire.Ok(2)
+        server.send_signal(number)
+        assert hans.next() == wire.Closed(ErrorCode.STOPPING, "The server is shutting down")
+        assert hans.next() is None
+        hans.close()
+        assert server.exit_code() == 0
+        assert server.printed() == ("", "")
+    with running_server(tmp_path) as server, talker(server.port) as yoda:
+        yoda.log_in("yoda", "wise")
+        assert yoda.next() == wire.Delivery(1, "hans", "pc-hans", 2, "kept")
+
+
+def test_with_debug_readable_lines_are_printed_that_hold_no_secrets(tmp_path: Path) -> None:
+    with running_server(tmp_path, "-d") as server, talker(server.port) as hans:
+        hans.log_in("hans", "solo")
+        hans.send(wire.Message(2, "yoda", "a private\nword"))
+        assert hans.next() == wire.Ok(2)
+        hans.send(wire.Login(3, "yoda", "guessed-password"))
+        assert isinstance(hans.next(), wire.Error)
+        assert hans.next() is None
+        hans.close()
+        server.send_signal(signal.SIGTERM)
+        assert server.exit_code() == 0
+        out, err = server.printed()
+    assert out == ""
+    assert all(line[:2] == "20" and line[19] == " " for line in err.splitlines())
+    for expected in (f"listening on 127.0.0.1:{server.port}", "hans > message", "stopped"):
+        assert expected in err
+    for secret in ("solo", "private", "word=g", "guessed"):
+        assert secret not in err
+
+
+def test_a_second_signal_ends_the_program_at_once(tmp_path: Path) -> None:
+    # The client stays, so that a graceful end would take seconds.
+    with running_server(tmp_path, "-d") as server, talker(server.port) as hans:
+        hans.log_in("hans", "solo")
+        server.send_signal(signal.SIGINT)
+        assert isinstance(hans.next(), wire.Closed)
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", server.port))
+        server.send_signal(signal.SIGINT)
+        assert server.exit_code() == 128 + signal.SIGINT
+        assert "stopped" not in server.printed()[1]
+
+
+def test_a_second_server_on_the_same_data_is_refused(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with running_server(tmp_path) as server:
+        arguments = start(tmp_path, free_port())
+        assert "is in use by another server" in complaint(arguments, 1, capfd)
+        wait_until(server.answers)

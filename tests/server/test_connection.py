@@ -1,0 +1,182 @@
+"""One connection: what is read becomes commands, what is pending goes out, and how it ends."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from trio_chat import limits
+from trio_chat.core.commands import Command, Requests, SessionClosed, SessionFailed
+from trio_chat.errors import ErrorCode
+from trio_chat.net.memory import memory_pair
+from trio_chat.protocol import messages as wire
+from trio_chat.protocol.framing import encode_lines
+from trio_chat.server.connection import Connection
+
+SESSION = 7
+
+
+class Pair:
+    """A connection that runs, its client's end, and the commands that it submits."""
+
+    def __init__(self, nursery: trio.Nursery, capacity_bytes: int = 1024 * 1024) -> None:
+        self.client, transport = memory_pair(capacity_bytes, ("client", "server"))
+        self.connection = Connection(SESSION, transport)
+        self.ended = trio.Event()
+        self.gate = trio.Event()
+        self.gate.set()
+        self._submit, self._commands = trio.open_memory_channel[Command](1000)
+        nursery.start_soon(self._run)
+
+    async def _run(self) -> None:
+        await self.connection.run(self._submit_command)
+        self.ended.set()
+
+    async def _submit_command(self, command: Command) -> None:
+        await self.gate.wait()
+        await self._submit.send(command)
+
+    async def command(self) -> Command:
+        with trio.fail_after(1000):
+            return await self._commands.receive()
+
+    def no_command(self) -> bool:
+        return self._commands.statistics().current_buffer_used == 0
+
+    async def received(self) -> bytes:
+        """All that reaches the client, to the end."""
+        data = b""
+        while chunk := await self.client.receive():
+            data += chunk
+        return data
+
+
+@pytest.fixture
+async def pair(nursery: trio.Nursery) -> Pair:
+    return Pair(nursery)
+
+
+async def test_what_one_read_brings_is_one_command(autojump_clock: MockClock, pair: Pair) -> None:
+    batch: list[wire.Request] = [wire.Hello(1), wire.Login(1, "hans", "solo"), wire.Active()]
+    pair.client.send_nowait(encode_lines(batch))
+    assert await pair.command() == Requests(SESSION, batch)
+    pair.client.close()
+    assert await pair.command() == SessionClosed(SESSION)
+    await pair.ended.wait()
+
+
+async def test_a_violation_comes_after_what_was_good_and_the_rest_is_thrown_away(
+    autojump_clock: MockClock, pair: Pair
+) -> None:
+    pair.client.send_nowait(b'{"type":"active"}\ngarbage\n{"type":"active"}\n')
+    assert await pair.command() == Requests(SESSION, [wire.Active()])
+    failed = await pair.command()
+    assert isinstance(failed, SessionFailed)
+    assert failed.code is ErrorCode.BAD_LINE
+    pair.client.send_nowait(b'{"type":"active"}\n')
+    pair.client.close()
+    assert await pair.command() == SessionClosed(SESSION)
+
+
+async def test_only_who_is_admitted_may_send_long_lines(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    line = b" " * (limits.LOGIN_LINE_BYTES_MAX + 1)
+    stranger, user = Pair(nursery), Pair(nursery)
+    user.connection.admit()
+    for pair in (stranger, user):
+        pair.client.send_nowait(line + b'{"type":"active"}\n')
+        pair.client.close()
+    assert isinstance(await stranger.command(), SessionFailed)
+    assert await user.command() == Requests(SESSION, [wire.Active()])
+
+
+async def test_everything_pending_goes_out_in_one_flush(
+    autojump_clock: MockClock, pair: Pair
+) -> None:
+    replies: list[wire.ServerMessage] = [wire.Ok(1), wire.Ok(2)]
+    pair.connection.pending += replies
+    assert pair.connection.flush()
+    assert pair.connection.pending == []
+    assert await pair.client.receive() == encode_lines(replies)
+    pair.client.close()
+    await pair.ended.wait()
+
+
+async def test_a_flush_tells_when_the_receiver_does_not_keep_up(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    pair = Pair(nursery, capacity_bytes=10)
+    text = "x" * limits.TEXT_BYTES_MAX
+    flushes = 0
+    kept_up = True
+    while kept_up:
+        pair.connection.pending.append(wire.Announcement("hans", text))
+        kept_up = pair.connection.flush()
+        flushes += 1
+    assert 0 <= flushes * limits.TEXT_BYTES_MAX - limits.OUTBOX_BYTES_MAX < 2 * len(text)
+    pair.client.close()
+    await pair.ended.wait()
+
+
+async def test_after_finish_the_last_lines_go_out_and_the_client_may_close(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    pair = Pair(nursery, capacity_bytes=10)
+    pair.connection.pending.append(wire.Ok(1))
+    pair.connection.flush()
+    pair.connection.finish()
+    assert await pair.received() == encode_lines([wire.Ok(1)])
+    assert not pair.ended.is_set()
+    pair.client.close()
+    await pair.ended.wait()
+    assert await pair.command() == SessionClosed(SESSION)
+
+
+@pytest.mark.parametrize("reads", [False, True])
+async def test_a_client_that_does_not_close_cannot_keep_a_finished_connection(
+    autojump_clock: MockClock, nursery: trio.Nursery, reads: bool
+) -> None:
+    pair = Pair(nursery, capacity_bytes=10)
+    before = trio.current_time()
+    pair.connection.pending.append(wire.Ok(1))
+    pair.connection.flush()
+    pair.connection.finish()
+    if reads:
+        await pair.received()
+    await pair.ended.wait()
+    seconds = limits.DRAIN_SECONDS_MAX * (1 if reads else 2)
+    assert trio.current_time() - before == pytest.approx(seconds)
+
+
+async def test_the_end_is_told_though_it_takes_long_to_be_heard(
+    autojump_clock: MockClock, pair: Pair
+) -> None:
+    pair.gate = trio.Event()
+    pair.client.close()
+    await trio.sleep(10 * limits.DRAIN_SECONDS_MAX)
+    assert pair.no_command()
+    pair.gate.set()
+    assert await pair.command() == SessionClosed(SESSION)
+    await pair.ended.wait()
+
+
+async def test_a_broken_connection_ends_like_any_other(
+    autojump_clock: MockClock, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def break_() -> bytes:
+        await trio.lowlevel.checkpoint()
+        raise trio.BrokenResourceError
+
+    def break_now() -> None:
+        raise trio.BrokenResourceError
+
+    pair = Pair(nursery)
+    transport = pair.connection._transport
+    monkeypatch.setattr(transport, "receive", break_)
+    monkeypatch.setattr(transport, "send_eof", break_now)
+    await pair.ended.wait()
+    assert await pair.command() == SessionClosed(SESSION)
+    pair.connection.pending.append(wire.Ok(1))
+    assert pair.connection.flush()

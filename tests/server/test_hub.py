@@ -1,0 +1,186 @@
+"""The hub: batches in, one flush for each connection out, and nobody waits for the slow."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from trio_chat import limits
+from trio_chat.core.broker import Broker, Restored
+from trio_chat.core.commands import Committed, Requests, SessionClosed, SessionOpened, Stop
+from trio_chat.core.effects import Commit
+from trio_chat.net.memory import MemoryTransport, memory_pair
+from trio_chat.protocol import messages as wire
+from trio_chat.protocol.framing import LineDecoder, server_message_decoder
+from trio_chat.server.connection import Connection
+from trio_chat.server.hub import Hub
+
+from .harness import CREDENTIALS, SETTINGS, password_of
+
+
+class End:
+    """A client's end of a connection whose server's end counts its sends."""
+
+    def __init__(self, client: MemoryTransport, transport: CountingTransport) -> None:
+        self.client = client
+        self.transport = transport
+        self.connection = Connection(0, transport)
+        self._decoder: LineDecoder[wire.ServerMessage] = server_message_decoder()
+
+    async def received(self) -> list[wire.ServerMessage]:
+        """What has come since, until nothing does."""
+        messages: list[wire.ServerMessage] = []
+        with trio.move_on_after(0.01):
+            while data := await self.client.receive():
+                messages += self._decoder.feed(data)
+        return messages
+
+
+class CountingTransport:
+    """Counts what is sent over a transport, which takes only so much."""
+
+    def __init__(self, inner: MemoryTransport) -> None:
+        self.peer = inner.peer
+        self.sends = 0
+        self.room = 1024 * 1024
+        self._inner = inner
+
+    async def receive(self) -> bytes:
+        return await self._inner.receive()
+
+    def send_nowait(self, data: bytes | bytearray) -> int:
+        self.sends += 1
+        taken = self._inner.send_nowait(data[: self.room])
+        self.room -= taken
+        return taken
+
+    async def wait_writable(self) -> None:
+        await self._inner.wait_writable()
+
+    def send_eof(self) -> None:
+        self._inner.send_eof()
+
+    def close(self) -> None:
+        self._inner.close()
+
+
+class Rig:
+    """A hub, with clients that are logged in without any task of their own."""
+
+    def __init__(self) -> None:
+        broker = Broker(CREDENTIALS.users, SETTINGS, Restored())
+        self.hub = Hub(broker, CREDENTIALS, None)
+        self._count = 0
+
+    async def log_in(self, user: str) -> End:
+        self._count += 1
+        client, server = memory_pair(1024 * 1024)
+        end = End(client, CountingTransport(server))
+        end.connection.session = self._count
+        self.hub.attach(end.connection)
+        await self.hub.submit(SessionOpened(self._count, f"pc-{user}"))
+        await self.say(end, wire.Hello(1), wire.Login(1, user, password_of(user)))
+        assert (await end.received())[-1] == wire.Ok(1)
+        end.transport.sends = 0
+        return end
+
+    async def say(self, end: End, *requests: wire.Request) -> None:
+        await self.hub.submit(Requests(end.connection.session, list(requests)))
+
+
+@pytest.fixture
+async def rig(nursery: trio.Nursery) -> AsyncIterator[Rig]:
+    rig = Rig()
+    nursery.start_soon(rig.hub.run)
+    yield rig
+    nursery.cancel_scope.cancel()
+
+
+async def test_however_many_commands_wait_each_connection_is_flushed_once(
+    autojump_clock: MockClock, rig: Rig
+) -> None:
+    hans, yoda = await rig.log_in("hans"), await rig.log_in("yoda")
+    await hans.received()
+    hans.transport.sends = 0
+    for number in range(2, limits.COMMANDS_BATCH_MAX + 2):
+        # The queue has room, so none of these gives the hub its turn.
+        await rig.say(hans, wire.Broadcast(number, "hello"))
+    assert len(await yoda.received()) == limits.COMMANDS_BATCH_MAX
+    assert len(await hans.received()) == limits.COMMANDS_BATCH_MAX
+    assert (hans.transport.sends, yoda.transport.sends) == (1, 1)
+
+
+async def test_between_two_flushes_only_so_many_commands_are_handled(
+    autojump_clock: MockClock, rig: Rig
+) -> None:
+    hans = await rig.log_in("hans")
+    for number in range(2, 2 * limits.COMMANDS_BATCH_MAX + 2):
+        await rig.say(hans, wire.WhoElse(number))
+    assert len(await hans.received()) == 2 * limits.COMMANDS_BATCH_MAX
+    assert hans.transport.sends == 2
+
+
+async def test_who_hands_in_too_much_has_to_wait_until_the_hub_has_had_its_turn(
+    autojump_clock: MockClock, rig: Rig
+) -> None:
+    hans = await rig.log_in("hans")
+    for number in range(2, limits.COMMANDS_QUEUE_MAX + 3):  # one is in the hub's hands
+        await rig.say(hans, wire.WhoElse(number))
+    assert hans.transport.sends == 0
+    await rig.say(hans, wire.WhoElse(limits.COMMANDS_QUEUE_MAX + 3))
+    assert hans.transport.sends > 0
+
+
+async def test_who_does_not_keep_up_is_closed_though_nothing_else_happens(
+    autojump_clock: MockClock, rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hans, slow = await rig.log_in("hans"), await rig.log_in("yoda")
+    await hans.received()
+    monkeypatch.setattr(limits, "OUTBOX_BYTES_MAX", 100)
+    slow.transport.room = 10
+    await rig.say(hans, wire.Broadcast(2, "x" * 200))
+    assert await hans.received() == [
+        wire.Sent(2, complete=True),
+        wire.Presence("yoda", online=False),
+    ]
+
+
+async def test_a_message_to_a_connection_that_is_gone_vanishes(
+    autojump_clock: MockClock, rig: Rig
+) -> None:
+    hans, yoda = await rig.log_in("hans"), await rig.log_in("yoda")
+    await hans.received()
+    rig.hub.detach(yoda.connection)
+    await rig.say(yoda, wire.WhoElse(2))
+    await rig.say(hans, wire.Broadcast(2, "anybody?"), wire.Message(3, "yoda", "you?"))
+    assert await hans.received() == [wire.Sent(2, complete=True)]
+    await rig.hub.submit(SessionClosed(yoda.connection.session))
+    assert await hans.received() == [wire.Presence("yoda", online=False)]
+    assert await yoda.received() == []
+
+
+async def test_deadlines_come_without_any_command(autojump_clock: MockClock, rig: Rig) -> None:
+    hans = await rig.log_in("hans")
+    await trio.sleep(SETTINGS.idle_seconds - 1)
+    assert await hans.received() == []
+    await trio.sleep(1)
+    [closed] = await hans.received()
+    assert isinstance(closed, wire.Closed)
+
+
+async def test_the_store_gets_its_jobs_and_a_stop_waits_for_them(
+    autojump_clock: MockClock, rig: Rig
+) -> None:
+    hans = await rig.log_in("hans")
+    await rig.say(hans, wire.Message(2, "yoda", "hello"))
+    job = await rig.hub.store_jobs.receive()
+    assert isinstance(job, Commit)
+    assert [user for user, _ in job.messages] == ["yoda"]
+    await rig.hub.submit(Stop())
+    await trio.sleep(10)
+    assert not rig.hub.stopped.is_set()
+    await rig.hub.submit(Committed(job.number))
+    await rig.hub.stopped.wait()

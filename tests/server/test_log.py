@@ -1,0 +1,125 @@
+"""The debug log: one line for each event, and nothing of what people write or know."""
+
+from __future__ import annotations
+
+import sys
+from datetime import datetime
+from typing import get_args
+
+import msgspec
+import pytest
+
+from trio_chat.core import commands, effects
+from trio_chat.core.commands import session_id
+from trio_chat.errors import ErrorCode
+from trio_chat.protocol import messages as wire
+from trio_chat.server.cli import main
+from trio_chat.server.log import describe, log_to_stderr
+
+SECRET = "s3cret\nw0rds"
+NAME = "ha\nns"
+SESSION = session_id(1, 5)
+DELIVERY = wire.Delivery(1, NAME, "p\nc", 2, SECRET)
+HEARD = wire.Announcement(NAME, SECRET)
+
+EVENTS: list[tuple[msgspec.Struct, str]] = [
+    (wire.Hello(1, "p\nc", ("a\nb",)), r"hello version=1 client='p\nc' capabilities=(1)"),
+    (wire.Login(1, NAME, SECRET), r"login id=1 user='ha\nns' password=(hidden)"),
+    (wire.Message(2, NAME, SECRET), r"message id=2 to='ha\nns' text=(12 characters)"),
+    (wire.Broadcast(2, SECRET), "broadcast id=2 text=(12 characters)"),
+    (wire.WhoElse(2), "whoelse id=2"),
+    (wire.WhoElseSince(2, 5.5), "whoelsesince id=2 seconds=5.5"),
+    (wire.Block(2, NAME), r"block id=2 user='ha\nns'"),
+    (wire.Unblock(2, NAME), r"unblock id=2 user='ha\nns'"),
+    (wire.Logout(2), "logout id=2"),
+    (wire.Ack(3), "ack seq=3"),
+    (wire.Active(), "active"),
+    (wire.Welcome(1, "trio-chat"), "welcome version=1 server='trio-chat' capabilities=(0)"),
+    (wire.Ok(2), "ok id=2"),
+    (wire.Sent(2, complete=False), "sent id=2 complete=False"),
+    (wire.Users(2, (NAME,)), "users id=2 users=(1)"),
+    (wire.Error(ErrorCode.BUSY, "a\nb", 2), r"error code=busy text='a\nb' id=2"),
+    (DELIVERY, r"delivery seq=1 sender='ha\nns' client='p\nc' id=2 text=(12 characters)"),
+    (HEARD, r"announcement sender='ha\nns' text=(12 characters)"),
+    (wire.Presence(NAME, online=True), r"presence user='ha\nns' online=True"),
+    (wire.Closed(ErrorCode.IDLE, "a\nb"), r"closed code=idle text='a\nb'"),
+    (commands.SessionOpened(SESSION, "p\nc"), r"SessionOpened session=1.5 client='p\nc'"),
+    (commands.SessionClosed(SESSION), "SessionClosed session=1.5"),
+    (commands.Requests(SESSION, [wire.Login(1, NAME, SECRET)]), "Requests session=1.5 batch=(1)"),
+    (
+        commands.SessionFailed(SESSION, ErrorCode.SLOW, "a\nb"),
+        r"SessionFailed session=1.5 code=slow text='a\nb'",
+    ),
+    (
+        commands.PasswordChecked(SESSION, NAME, correct=True),
+        r"PasswordChecked session=1.5 user='ha\nns' correct=True",
+    ),
+    (commands.Committed(3), "Committed number=3"),
+    (commands.CommitFailed(3), "CommitFailed number=3"),
+    (commands.MailboxLoaded(NAME, (DELIVERY,)), r"MailboxLoaded user='ha\nns' deliveries=(1)"),
+    (commands.Tick(), "Tick"),
+    (commands.Stop(), "Stop"),
+    (
+        effects.Send(SESSION, DELIVERY),
+        r"Send session=1.5 message=(delivery seq=1 sender='ha\nns' client='p\nc' id=2"
+        " text=(12 characters))",
+    ),
+    (
+        effects.SendMany((SESSION,), HEARD),
+        r"SendMany sessions=(1) message=(announcement sender='ha\nns' text=(12 characters))",
+    ),
+    (effects.Admit(SESSION, NAME), r"Admit session=1.5 user='ha\nns'"),
+    (effects.Close(SESSION), "Close session=1.5"),
+    (
+        effects.CheckPassword(SESSION, NAME, SECRET),
+        r"CheckPassword session=1.5 user='ha\nns' password=(hidden)",
+    ),
+    (
+        effects.Commit(1, ((NAME, DELIVERY),), ((NAME, 1),), ((NAME, "b", True),)),
+        "Commit number=1 messages=(1) acknowledged=(1) blocks=(1)",
+    ),
+    (effects.LoadMailbox(NAME), r"LoadMailbox user='ha\nns'"),
+]
+
+
+@pytest.mark.parametrize(
+    ("event", "line"), EVENTS, ids=[type(event).__name__ for event, _ in EVENTS]
+)
+def test_an_event_is_one_line_without_secrets(event: msgspec.Struct, line: str) -> None:
+    assert describe(event) == line
+    assert "\n" not in line
+    assert "s3cret" not in line
+    assert "w0rds" not in line
+
+
+def test_no_kind_of_event_is_missing_here() -> None:
+    kinds = {type(event) for event, _ in EVENTS}
+    for union in (wire.Request, wire.ServerMessage, commands.Command, effects.Effect):
+        assert set(get_args(union)) <= kinds
+
+
+def test_a_line_on_standard_error_begins_with_its_time(capsys: pytest.CaptureFixture[str]) -> None:
+    log_to_stderr("something happened")
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err[19:] == " something happened\n"
+    assert datetime.fromisoformat(err[:19]) <= datetime.now()  # noqa: DTZ005  # local, as it says
+
+
+def test_a_standard_error_that_never_was_is_no_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", None)
+    log_to_stderr("something happened")
+    assert main(["no port", "60", "600"]) == 2
+
+
+def test_a_standard_error_that_is_gone_is_no_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Gone:
+        asked = 0
+
+        def write(self, text: str) -> None:
+            self.asked += 1
+            raise BrokenPipeError
+
+    monkeypatch.setattr(sys, "stderr", gone := Gone())
+    log_to_stderr("something happened")
+    assert gone.asked == 1
