@@ -74,8 +74,11 @@ COMMANDS_QUEUE_MAX = 1024
 STORE_QUEUE_MAX = CONNECTIONS_MAX + 1
 """What the store may have to do: one commit, and a mailbox to load for each session."""
 
-COMMANDS_BATCH_MAX = 256
-"""Commands handled between two flushes of the outboxes."""
+REQUESTS_BATCH_MAX = 256
+"""Requests in one command. One read may bring thousands of small ones with large replies."""
+
+REQUESTS_ROUND_MAX = 1024
+"""Requests handled between two flushes, which bounds what replies may gather in memory."""
 
 STOP_SECONDS_MAX = 5.0
 """A graceful stop: telling the clients, saving what waits, closing the store."""

@@ -66,6 +66,20 @@ async def test_what_one_read_brings_is_one_command(autojump_clock: MockClock, pa
     await pair.ended.wait()
 
 
+async def test_a_read_that_brings_very_many_requests_is_several_commands(
+    autojump_clock: MockClock, pair: Pair
+) -> None:
+    requests: list[wire.Request] = [wire.Active()] * (2 * limits.REQUESTS_BATCH_MAX + 1)
+    pair.client.send_nowait(encode_lines(requests))
+    sizes = []
+    for _ in range(3):
+        command = await pair.command()
+        assert isinstance(command, Requests)
+        sizes.append(len(command.batch))
+    assert sizes == [limits.REQUESTS_BATCH_MAX, limits.REQUESTS_BATCH_MAX, 1]
+    pair.client.close()
+
+
 async def test_a_violation_comes_after_what_was_good_and_the_rest_is_thrown_away(
     autojump_clock: MockClock, pair: Pair
 ) -> None:

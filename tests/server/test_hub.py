@@ -105,21 +105,22 @@ async def test_however_many_commands_wait_each_connection_is_flushed_once(
     hans, yoda = await rig.log_in("hans"), await rig.log_in("yoda")
     await hans.received()
     hans.transport.sends = 0
-    for number in range(2, limits.COMMANDS_BATCH_MAX + 2):
+    for number in range(2, 202):
         # The queue has room, so none of these gives the hub its turn.
         await rig.say(hans, wire.Broadcast(number, "hello"))
-    assert len(await yoda.received()) == limits.COMMANDS_BATCH_MAX
-    assert len(await hans.received()) == limits.COMMANDS_BATCH_MAX
+    assert len(await yoda.received()) == 200
+    assert len(await hans.received()) == 200
     assert (hans.transport.sends, yoda.transport.sends) == (1, 1)
 
 
-async def test_between_two_flushes_only_so_many_commands_are_handled(
+async def test_between_two_flushes_only_so_many_requests_are_handled(
     autojump_clock: MockClock, rig: Rig
 ) -> None:
     hans = await rig.log_in("hans")
-    for number in range(2, 2 * limits.COMMANDS_BATCH_MAX + 2):
-        await rig.say(hans, wire.WhoElse(number))
-    assert len(await hans.received()) == 2 * limits.COMMANDS_BATCH_MAX
+    size = limits.REQUESTS_BATCH_MAX
+    for first in range(2, 2 * limits.REQUESTS_ROUND_MAX + 2, size):
+        await rig.say(hans, *(wire.WhoElse(number) for number in range(first, first + size)))
+    assert len(await hans.received()) == 2 * limits.REQUESTS_ROUND_MAX
     assert hans.transport.sends == 2
 
 

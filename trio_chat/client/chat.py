@@ -21,8 +21,9 @@ from __future__ import annotations
 
 import math
 import signal
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import trio
@@ -85,6 +86,16 @@ class Chat:
 
     async def run(self) -> int:
         """Chat until somebody ends it; return the exit status."""
+        # Signals are taken before anything is shown, so that nobody can be too quick for us.
+        with trio.open_signal_receiver(*SIGNALS) as signals:
+            await self._run_tasks(signals)
+        assert self._ending is not None
+        if self._ending.lines:
+            with suppress(TerminalGone):
+                await self._terminal.show(self._ending.lines)
+        return self._ending.status
+
+    async def _run_tasks(self, signals: AsyncIterator[int]) -> None:
         async with trio.open_nursery() as nursery:
 
             async def run_until_end(task: Callable[[], Awaitable[Ending]]) -> None:
@@ -94,14 +105,9 @@ class Chat:
                     nursery.cancel_scope.cancel()
 
             nursery.start_soon(self._connection.run)
-            nursery.start_soon(run_until_end, self._watch_signals)
+            nursery.start_soon(run_until_end, partial(self._watch_signals, signals))
             nursery.start_soon(run_until_end, self._read)
             nursery.start_soon(run_until_end, self._converse)
-        assert self._ending is not None
-        if self._ending.lines:
-            with suppress(TerminalGone):
-                await self._terminal.show(self._ending.lines)
-        return self._ending.status
 
     async def _run_to_ending(self, task: Callable[[], Awaitable[Ending]]) -> Ending:
         try:
@@ -254,12 +260,11 @@ class Chat:
             unanswered -= 1
         return Ending(1, (render.unconfirmed(unanswered),)) if unanswered else Ending(0)
 
-    async def _watch_signals(self) -> Ending:
-        with trio.open_signal_receiver(*SIGNALS) as received:
-            async for number in received:
-                if not self._online or self._talk.cancel_called:
-                    return Ending(128 + number)
-                self._talk.cancel()
+    async def _watch_signals(self, signals: AsyncIterator[int]) -> Ending:
+        async for number in signals:
+            if not self._online or self._talk.cancel_called:
+                return Ending(128 + number)
+            self._talk.cancel()
         raise AssertionError("signals never end")
 
 

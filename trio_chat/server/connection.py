@@ -7,7 +7,7 @@ end closes too. Closing at once would let the kernel drop our last lines, which 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 
 import msgspec
@@ -18,7 +18,7 @@ from ..core.commands import Command, Requests, SessionClosed, SessionFailed, Ses
 from ..net.outbox import Outbox
 from ..net.transport import Transport
 from ..protocol.framing import encode_lines, request_decoder
-from ..protocol.messages import ServerMessage
+from ..protocol.messages import Request, ServerMessage
 
 Submit = Callable[[Command], Awaitable[None]]
 
@@ -75,8 +75,7 @@ class Connection:
             while data := await self._transport.receive():
                 if self._decoder.violation is not None:
                     continue
-                batch = self._decoder.feed(data)
-                if batch:
+                for batch in _slices(self._decoder.feed(data)):
                     await submit(Requests(self.session, batch))
                 violation = self._decoder.violation
                 if violation is not None:
@@ -85,3 +84,11 @@ class Connection:
         self._input_ended.set()
         # However busy the broker is: if this were lost, the user would seem to be online.
         await submit(SessionClosed(self.session))
+
+
+def _slices(requests: list[Request]) -> Iterator[list[Request]]:
+    if 0 < len(requests) <= limits.REQUESTS_BATCH_MAX:
+        yield requests  # nearly always
+        return
+    for start in range(0, len(requests), limits.REQUESTS_BATCH_MAX):
+        yield requests[start : start + limits.REQUESTS_BATCH_MAX]

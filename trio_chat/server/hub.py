@@ -89,12 +89,16 @@ class Hub:
 
     async def _next_commands(self) -> list[Command]:
         """All commands that wait, up to a bound, or a tick if none comes in time."""
-        commands: list[Command] = [Tick()]
+        command: Command = Tick()
         with trio.move_on_at(self._broker.next_deadline()):
-            commands = [await self._commands.receive()]
+            command = await self._commands.receive()
+        commands = [command]
+        requests = 0
         try:
-            while len(commands) < limits.COMMANDS_BATCH_MAX:
-                commands.append(self._commands.receive_nowait())
+            while requests < limits.REQUESTS_ROUND_MAX:
+                requests += len(command.batch) if type(command) is Requests else 1
+                command = self._commands.receive_nowait()
+                commands.append(command)
         except trio.WouldBlock:
             pass
         return commands
