@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from trio_chat import limits
 from trio_chat.core.broker import Broker
+from trio_chat.core.commands import NOBODY
 from trio_chat.core.journal import NEVER
 from trio_chat.core.mailboxes import Mailbox, text_bytes
 from trio_chat.core.sessions import Phase
@@ -40,10 +41,10 @@ def _check_sessions(broker: Broker) -> None:
 def _check_blocks(broker: Broker) -> None:
     pairs = list(broker._blocks)
     blocks = broker._blocks
-    assert all(blocks._blocked_by.values()) and all(blocks._blockers_of.values())
+    assert all(blocks._by_blocker.values()) and all(blocks.by_blocked.values())
     assert set(pairs) == {
         (blocker, blocked)
-        for blocked, blockers in blocks._blockers_of.items()
+        for blocked, blockers in blocks.by_blocked.items()
         for blocker in blockers
     }
     assert all(blocker != blocked for blocker, blocked in pairs)
@@ -87,7 +88,7 @@ def _check_mailbox(broker: Broker, mailbox: Mailbox) -> None:
 
     assert 0 <= mailbox.sent <= min(len(letters), limits.WINDOW_MESSAGES_MAX)
     online = broker._presence.online.get(mailbox.user)
-    if mailbox.session is None:
+    if mailbox.session == NOBODY:
         assert mailbox.sent == 0
         assert mailbox.loading or online is None
         assert len(mailbox) or mailbox.loading, "an empty mailbox is forgotten"

@@ -155,7 +155,7 @@ class Playbook:
         check_invariants(self.broker)
         for effect in done:
             self._note(effect)
-        return [self._line(effect) for effect in done]
+        return [line for effect in done for line in self._lines(effect)]
 
     # -- Commands ------------------------------------------------------------------------------
 
@@ -242,10 +242,14 @@ class Playbook:
             assert effect.user not in self._early, "one read at a time is enough"
             self._early[effect.user] = self.store.read(effect.user)
 
+    def _lines(self, effect: Effect) -> list[str]:
+        if isinstance(effect, effects.Send):
+            name = self._names[effect.session]
+            return [f"{name} < {_words(message)}" for message in effect.messages]
+        return [self._line(effect)]
+
     def _line(self, effect: Effect) -> str:
         match effect:
-            case effects.Send(session, message):
-                return f"{self._names[session]} < {_words(message)}"
             case effects.SendMany(sessions, message):
                 return f"{' '.join(self._names[s] for s in sessions)} < {_words(message)}"
             case effects.Admit(session, user):

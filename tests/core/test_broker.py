@@ -80,8 +80,8 @@ def test_messages_of_one_sender_keep_their_order() -> None:
     Playbook("hans", "yoda", "luke").play("""
         hans: message 2 yoda a; message 3 luke b; message 4 yoda c
             yoda < delivery 1 hans pc-hans 2 a
-            luke < delivery 2 hans pc-hans 3 b
             yoda < delivery 3 hans pc-hans 4 c
+            luke < delivery 2 hans pc-hans 3 b
         """)
 
 

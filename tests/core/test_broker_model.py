@@ -666,7 +666,7 @@ def session(person: Person) -> SessionId:
 
 def sends(effect: Effect) -> list[Public]:
     if isinstance(effect, effects.Send):
-        return [(effect.session, effect.message)]
+        return [(effect.session, message) for message in effect.messages]
     if isinstance(effect, effects.SendMany):
         return [(session, effect.message) for session in effect.sessions]
     return []

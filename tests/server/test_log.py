@@ -60,9 +60,8 @@ EVENTS: list[tuple[msgspec.Struct, str]] = [
     (commands.Tick(), "Tick"),
     (commands.Stop(), "Stop"),
     (
-        effects.Send(SESSION, DELIVERY),
-        r"Send session=1.5 message=(delivery seq=1 sender='ha\nns' client='p\nc' id=2"
-        " text=(12 characters))",
+        effects.Send(SESSION, [DELIVERY]),
+        "Send session=1.5 messages=(1)",
     ),
     (
         effects.SendMany((SESSION,), HEARD),

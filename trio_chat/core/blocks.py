@@ -12,33 +12,37 @@ _NOBODY: frozenset[str] = frozenset()
 
 
 class Blocks:
-    """Pairs of blocker and blocked, to be asked from either end."""
+    """Pairs of blocker and blocked, to be asked from either end.
+
+    Attributes:
+        by_blocked: who has blocked each user that anybody has blocked; only to be read.
+    """
 
     def __init__(self, pairs: Iterable[tuple[str, str]] = ()) -> None:
-        self._blocked_by: dict[str, set[str]] = {}
-        self._blockers_of: dict[str, set[str]] = {}
+        self._by_blocker: dict[str, set[str]] = {}
+        self.by_blocked: dict[str, set[str]] = {}
         for blocker, blocked in pairs:
             self.set(blocker, blocked, True)
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
-        for blocker, names in self._blocked_by.items():
+        for blocker, names in self._by_blocker.items():
             for blocked in sorted(names):
                 yield blocker, blocked
 
     def blocked_by(self, blocker: str) -> Set[str]:
         """Whom this user has blocked."""
-        return self._blocked_by.get(blocker, _NOBODY)
+        return self._by_blocker.get(blocker, _NOBODY)
 
     def blockers_of(self, blocked: str) -> Set[str]:
         """Who has blocked this user."""
-        return self._blockers_of.get(blocked, _NOBODY)
+        return self.by_blocked.get(blocked, _NOBODY)
 
     def set(self, blocker: str, blocked: str, on: bool) -> None:
         """Block, or unblock."""
         assert blocker != blocked
         for index, key, name in (
-            (self._blocked_by, blocker, blocked),
-            (self._blockers_of, blocked, blocker),
+            (self._by_blocker, blocker, blocked),
+            (self.by_blocked, blocked, blocker),
         ):
             if on:
                 index.setdefault(key, set()).add(name)

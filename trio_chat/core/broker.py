@@ -11,7 +11,7 @@ Every path by which one user's doing reaches another goes through `Blocks`: `_me
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
 from msgspec import Struct
@@ -21,7 +21,7 @@ from ..errors import ErrorCode
 from ..protocol import messages as wire
 from . import commands, effects
 from .blocks import Blocks
-from .commands import Command, SessionId
+from .commands import NOBODY, Command, SessionId
 from .effects import Close, Effect, Send, SendMany
 from .journal import BlockChange, Group, Journal
 from .lockouts import Lockouts
@@ -71,6 +71,7 @@ class Broker:
         self._lockouts = Lockouts(users, settings.block_seconds)
         self._presence = Presence()
         self._blocks = Blocks(restored.blocks)
+        self._blockers_of = self._blocks.by_blocked
         self._mailboxes = Mailboxes(restored.waiting)
         self._repetitions = Repetitions()
         self._journal = Journal()
@@ -78,6 +79,7 @@ class Broker:
         self._is_busy = False
         self._stopping = False
         self._effects: list[Effect] = []
+        self._outgoing: dict[SessionId, list[wire.ServerMessage]] = {}
 
     # -- What the shell uses ---------------------------------------------------------------
 
@@ -90,6 +92,7 @@ class Broker:
         """
         done: list[Effect] = []
         self._effects = done
+        self._outgoing = {}
         self._COMMANDS[type(command)](self, command, now)
         journal = self._journal
         if journal.due <= now and journal.under_way is None:
@@ -280,20 +283,27 @@ class Broker:
             not 0 < size <= limits.TEXT_BYTES_MAX
             or recipient not in self.users
             or recipient == sender
-            or recipient in self._blocks.blockers_of(sender)
+            or recipient in self._blockers_of.get(sender, ())
             or self._is_busy
-            or not (mailbox := self._mailboxes[recipient]).has_room(size)
         ):
             self._refuse_message(session, request, size)
             return
         self._seq = seq = self._seq + 1
         delivery = wire.Delivery(seq, sender, session.client, id, text)
-        letter = Letter(delivery, recipient, size, session.id, now)
+        due = now + limits.COMMIT_DELAY_SECONDS
+        letter = Letter(delivery, recipient, size, session.id, due)
+        mailbox = self._mailboxes[recipient]
         receiver = mailbox.put(letter)
-        if receiver is not None:
-            self._effects.append(Send(receiver, delivery))
-            letter.due = now + limits.COMMIT_DELAY_SECONDS
-        self._journal.add_letter(mailbox, letter.due)
+        if receiver:
+            self._send(receiver, delivery)
+            if not mailbox.is_journalled:
+                self._journal.add_letter(mailbox, due)
+        elif receiver is None:
+            self._seq = seq - 1
+            self._refuse_message(session, request, size)
+        else:
+            letter.due = now
+            self._journal.add_letter(mailbox, now)
 
     def _refuse_message(self, session: Session, request: wire.Message, size: int) -> None:
         """Say why, in the order of what its sender can do about it."""
@@ -328,15 +338,16 @@ class Broker:
 
     def _ack(self, session: Session, request: wire.Ack, now: float) -> None:
         mailbox = session.mailbox
-        done, sessions = self._effects, self._sessions.by_id
+        sessions = self._sessions.by_id
         is_written = False
         for letter in mailbox.acknowledge(request.seq):
             if letter.written:
                 is_written = True
-            if not letter.safe:
-                letter.safe = True
-                if letter.reply_to in sessions:
-                    done.append(Send(letter.reply_to, wire.Ok(letter.delivery.id)))
+                if letter.safe:
+                    continue
+                letter.safe = True  # for the commit that holds it
+            if letter.reply_to in sessions:
+                self._send(letter.reply_to, wire.Ok(letter.delivery.id))
         if is_written:
             self._journal.acknowledged(session.user, mailbox.acknowledged, now)
         if mailbox.sent < len(mailbox.letters):
@@ -355,8 +366,7 @@ class Broker:
             for user, receiver in online.items()
             if receiver != session.id and user not in blockers
         ]
-        if receivers:
-            self._effects.append(SendMany(receivers, wire.Announcement(session.user, request.text)))
+        self._send_many(receivers, wire.Announcement(session.user, request.text))
         # Those who are offline miss it anyway, so only a blocker who is online counts.
         complete = len(receivers) == len(online) - 1
         self._send(session.id, wire.Sent(request.id, complete))
@@ -464,12 +474,22 @@ class Broker:
     # -- Helpers -----------------------------------------------------------------------------
 
     def _send(self, session: SessionId, message: wire.ServerMessage) -> None:
-        self._effects.append(Send(session, message))
+        """Send a message, in one effect with others for the same session."""
+        messages = self._outgoing.get(session)
+        if messages is None:
+            messages = self._outgoing[session] = []
+            self._effects.append(Send(session, messages))
+        messages.append(message)
+
+    def _send_many(self, sessions: Sequence[SessionId], message: wire.ServerMessage) -> None:
+        if sessions:
+            self._effects.append(SendMany(sessions, message))
+            self._outgoing.clear()  # what follows must not overtake it
 
     def _answer(self, session: SessionId, reply: wire.Reply) -> None:
         """Send a reply that was held back, if whoever waits for it is still there."""
         if session in self._sessions.by_id:
-            self._effects.append(Send(session, reply))
+            self._send(session, reply)
 
     def _refuse(self, session: Session, id: int, code: ErrorCode, **fields: object) -> None:
         self._send(session.id, wire.Error(code, code.describe(**fields), id))
@@ -490,7 +510,7 @@ class Broker:
 
     def _fill_window(self, session: Session) -> None:
         for letter in session.mailbox.next_to_send():
-            self._effects.append(Send(session.id, letter.delivery))
+            self._send(session.id, letter.delivery)
 
     def _announce(self, user: str, *, online: bool) -> None:
         """Tell everybody else who is online and not blocked by this user."""
@@ -500,8 +520,7 @@ class Broker:
             for name, receiver in self._presence.online.items()
             if name != user and name not in blocked
         ]
-        if receivers:
-            self._effects.append(SendMany(receivers, wire.Presence(user, online)))
+        self._send_many(receivers, wire.Presence(user, online))
 
     def _end(self, session: Session, last: wire.ServerMessage, now: float) -> None:
         """End a session from our side, with a last message."""
@@ -520,7 +539,7 @@ class Broker:
     def _leave(self, session: Session) -> None:
         """What was not acknowledged is sent again at the next login."""
         session.history.highest = max(session.history.highest, session.last_id)
-        session.mailbox.session = None
+        session.mailbox.session = NOBODY
         session.mailbox.sent = 0
         self._mailboxes.tidy(session.user)
 

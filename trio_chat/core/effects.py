@@ -13,11 +13,11 @@ from ..protocol.messages import Delivery, ServerMessage
 from .commands import SessionId
 
 
-class Send(Struct, frozen=True, gc=False):
-    """Send a message to one session."""
+class Send(Struct, frozen=True):
+    """Send messages to one session, in order."""
 
     session: SessionId
-    message: ServerMessage
+    messages: list[ServerMessage]
 
 
 class SendMany(Struct, frozen=True, gc=False):

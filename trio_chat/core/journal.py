@@ -81,8 +81,13 @@ class Journal:
             self.due = due
 
     def add_letter(self, mailbox: Mailbox, due: float) -> None:
-        """Write the newest message of a mailbox, unless it is acknowledged before it is due."""
+        """Write the newest message of a mailbox, unless it is acknowledged before it is due.
+
+        Needed only for the first such message of a mailbox, and for one that is due earlier
+        than those before it.
+        """
         self._mailboxes[mailbox] = None
+        mailbox.is_journalled = True
         self._accepted += 1
         if due < self.due:
             self.due = due
@@ -125,7 +130,9 @@ class Journal:
         self.due = min((letter.due for letter in later), default=NEVER)
         self._accepted = len(later)
         users = {letter.recipient for letter in later}
-        self._mailboxes = {box: None for box in self._mailboxes if box.user in users}
+        for mailbox in self._mailboxes:
+            mailbox.is_journalled = mailbox.user in users
+        self._mailboxes = {box: None for box in self._mailboxes if box.is_journalled}
         return due
 
     def end(self, number: int) -> Group:

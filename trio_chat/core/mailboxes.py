@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Mapping, Set
-from itertools import islice
 
 from msgspec import Struct
 
@@ -57,6 +56,7 @@ class Mailbox:
     Attributes:
         user: its owner.
         session: the owner's, while online and after what is on disk has been loaded.
+        is_journalled: whether the journal looks into it for messages to write.
         loading: whether what is on disk is being read.
         letters: in memory, in order of ``seq``.
         sent: how many of `letters`, from the first, were sent to the session.
@@ -68,6 +68,7 @@ class Mailbox:
     __slots__ = (
         "acknowledged",
         "bytes",
+        "is_journalled",
         "letters",
         "loading",
         "sent",
@@ -78,7 +79,8 @@ class Mailbox:
 
     def __init__(self, user: str, stored: int = 0, stored_bytes: int = 0) -> None:
         self.user = user
-        self.session: SessionId | None = None
+        self.session: SessionId = NOBODY
+        self.is_journalled = False
         self.loading = False
         self.letters: deque[Letter] = deque()
         self.sent = 0
@@ -89,28 +91,28 @@ class Mailbox:
     def __len__(self) -> int:
         return self.stored + len(self.letters)
 
-    def has_room(self, text_bytes: int) -> bool:
-        """Whether one more message of this size is within the quota."""
-        return (
-            self.stored + len(self.letters) < limits.MAILBOX_MESSAGES_MAX
-            and self.bytes + text_bytes <= limits.MAILBOX_BYTES_MAX
-        )
-
     def put(self, letter: Letter) -> SessionId | None:
-        """Add the newest message; return the session to send it to at once, if any."""
+        """Add the newest message.
+
+        Returns:
+            The session to send it to at once; NOBODY if it waits here; None if it was not
+            added, as the quota is used up.
+        """
         letters, sent = self.letters, self.sent
-        # What waits goes first: the new one is next only if all before it were sent.
-        is_next = sent == len(letters) and sent < limits.WINDOW_MESSAGES_MAX
+        count, size = len(letters), self.bytes + letter.bytes
+        if self.stored + count >= limits.MAILBOX_MESSAGES_MAX or size > limits.MAILBOX_BYTES_MAX:
+            return None
         letters.append(letter)
-        self.bytes += letter.bytes
-        if is_next and self.session is not None:
-            self.sent = sent + 1
-            return self.session
-        return None
+        self.bytes = size
+        # What waits goes first: the new one is next only if all before it were sent.
+        if self.session == NOBODY or sent != count or sent >= limits.WINDOW_MESSAGES_MAX:
+            return NOBODY
+        self.sent = sent + 1
+        return self.session
 
     def next_to_send(self) -> list[Letter]:
         """Fill the window of the session: the messages to send to it now."""
-        if self.session is None:
+        if self.session == NOBODY:
             return []
         start = self.sent
         self.sent = min(limits.WINDOW_MESSAGES_MAX, len(self.letters))
@@ -118,18 +120,20 @@ class Mailbox:
 
     def acknowledge(self, seq: int) -> list[Letter]:
         """Remove the sent messages up to ``seq``; return them."""
-        letters = self.letters
-        count = size = 0
-        for letter in islice(letters, self.sent):
-            if letter.delivery.seq > seq:
-                break
-            count += 1
-            size += letter.bytes
-        if count == 0:
+        letters, sent = self.letters, self.sent
+        if not sent:
             return []
-        self.sent -= count
-        self.bytes -= size
-        removed = [letters.popleft() for _ in range(count)]
+        if letters[-1].delivery.seq <= seq and sent == len(letters):  # nearly always
+            removed = list(letters)
+            letters.clear()
+        else:
+            removed = []
+            while len(removed) < sent and letters[0].delivery.seq <= seq:
+                removed.append(letters.popleft())
+            if not removed:
+                return []
+        self.sent = sent - len(removed)
+        self.bytes -= sum([letter.bytes for letter in removed])
         self.acknowledged = removed[-1].delivery.seq
         return removed
 
@@ -186,7 +190,7 @@ class Mailbox:
 
         While a read is under way everything stays: its result may be older than this.
         """
-        if self.session is not None or self.loading:
+        if self.session != NOBODY or self.loading:
             return
         while self.letters and self.letters[0].safe:
             assert self.letters[0].written, "safe and unacknowledged means written"
@@ -213,5 +217,5 @@ class Mailboxes(dict[str, Mailbox]):
         if mailbox is None:
             return
         mailbox.leave_to_disk()
-        if not len(mailbox) and mailbox.session is None and not mailbox.loading:
+        if not len(mailbox) and mailbox.session == NOBODY and not mailbox.loading:
             del self[user]

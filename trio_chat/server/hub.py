@@ -106,17 +106,10 @@ class Hub:
     def _handle(self, command: Command) -> None:
         if self._log is not None:
             self._log_command(command)
-        connections, touched = self._connections, self._touched
         for effect in self._broker.handle(command, trio.current_time()):
             if self._log is not None:
                 self._log_effect(effect)
-            if type(effect) is effects.Send:  # nearly all are; see docs/architecture.md
-                connection = connections.get(effect.session)
-                if connection is not None:
-                    connection.pending.append(effect.message)
-                    touched[connection] = None
-            else:
-                self._EFFECTS[type(effect)](self, effect)
+            self._EFFECTS[type(effect)](self, effect)
 
     def _flush(self) -> None:
         for connection in self._touched:
@@ -126,6 +119,12 @@ class Hub:
         self._touched.clear()
 
     # -- Effects -----------------------------------------------------------------------------
+
+    def _send(self, effect: effects.Send) -> None:
+        connection = self._connections.get(effect.session)
+        if connection is not None:
+            connection.pending += effect.messages
+            self._touched[connection] = None
 
     def _send_many(self, effect: effects.SendMany) -> None:
         line = msgspec.Raw(encode_line(effect.message))
@@ -154,6 +153,7 @@ class Hub:
         self._store.send_nowait(effect)
 
     _EFFECTS: ClassVar[dict[type, Callable[[Hub, Any], None]]] = {
+        effects.Send: _send,
         effects.SendMany: _send_many,
         effects.Admit: _admit,
         effects.Close: _close,
@@ -173,7 +173,8 @@ class Hub:
 
     def _log_effect(self, effect: effects.Effect) -> None:
         if isinstance(effect, effects.Send):
-            self._write_log(f"{self._name(effect.session)} < {describe(effect.message)}")
+            for message in effect.messages:
+                self._write_log(f"{self._name(effect.session)} < {describe(message)}")
         else:
             self._write_log(describe(effect))
 
