@@ -2,7 +2,9 @@
 
 Each message is acknowledged by its receiver and then answered to its sender, with the
 store on disk as in real use. The server is pinned to one core, the clients to another, so
-the figures are the server's own whatever the clients cost.
+the figures are the server's own whatever the clients cost. Beside each stands what the
+least possible server costs (``benchmarks.reference``), measured in turn with ours: machines
+differ, and one machine differs from minute to minute, but the ratio hardly does.
 
 Linux only: it reads the server's CPU clock.
 """
@@ -11,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import statistics
 import time
 from collections.abc import Callable
 from functools import partial
@@ -20,6 +23,7 @@ from .server_process import ServerProcess
 
 TEXT = b"x" * 64
 PAIRS = 50
+RUNS = 3
 
 
 def run_pairs(load: Load, in_flight: int, total: int) -> int:
@@ -67,17 +71,40 @@ def run_fan_out(load: Load, in_flight: int, total: int) -> int:
     return done * (len(load.clients) - 1)
 
 
-def measure(name: str, server: ServerProcess, load: Load, run: Callable[[], int]) -> None:
-    """Run once, and print a row."""
-    load.settle()
-    cpu, wall = server.cpu_seconds(), time.perf_counter()
-    deliveries = run()
-    cpu, wall = server.cpu_seconds() - cpu, time.perf_counter() - wall
+class Subject:
+    """A server that is measured, and its clients."""
+
+    def __init__(self, server: ServerProcess) -> None:
+        self.server = server
+        self.load = Load()
+
+    def log_in(self, count: int) -> float:
+        """Log in more clients; return CPU seconds of the server per 1,000 logins."""
+        cpu = self.server.cpu_seconds()
+        self.load.log_in(count, self.server.port)
+        self.load.settle()
+        return (self.server.cpu_seconds() - cpu) / count * 1000
+
+    def measure(self, run: Callable[[Load], int]) -> tuple[float, float]:
+        """Run once; return deliveries per second, and CPU seconds per million of them."""
+        cpu, wall = self.server.cpu_seconds(), time.perf_counter()
+        deliveries = run(self.load)
+        cpu, wall = self.server.cpu_seconds() - cpu, time.perf_counter() - wall
+        self.load.settle(0.2)
+        return deliveries / wall, cpu / deliveries * 1e6
+
+
+def compare(name: str, ours: Subject, reference: Subject, run: Callable[[Load], int]) -> None:
+    """Run on both servers in turn; print a row of medians."""
+    rows = [(ours.measure(run), reference.measure(run)) for _ in range(RUNS)]
+    rate = statistics.median(row[0][0] for row in rows)
+    cost = statistics.median(row[0][1] for row in rows)
+    reference_cost = statistics.median(row[1][1] for row in rows)
     print(
-        f"| {name} | {deliveries:,} | {deliveries / wall:,.0f} | {cpu / deliveries * 1e6:.2f} |",
+        f"| {name} | {rate:,.0f} | {cost:.2f} | {reference_cost:.2f} |"
+        f" {cost / reference_cost:.2f} |",
         flush=True,
     )
-    load.settle()
 
 
 def main() -> None:
@@ -87,34 +114,30 @@ def main() -> None:
     parser.add_argument("--scale", type=float, default=1.0, help="multiplies the work of each run")
     arguments = parser.parse_args()
     cpus = sorted(os.sched_getaffinity(0))
-    server_cpu, load_cpu = cpus[0], cpus[-1]
-    os.sched_setaffinity(0, {load_cpu})
+    os.sched_setaffinity(0, {cpus[-1]})
     scale = arguments.scale
-    with ServerProcess(arguments.clients, cpu=server_cpu) as server:
-        load = Load()
-        load.log_in(101, server.port)
-        print("| load | deliveries | per second | server CPU s per million |")
-        print("|---|---|---|---|")
-        measure("fan-out to 100", server, load, lambda: run_fan_out(load, 64, int(20_000 * scale)))
-        cpu = server.cpu_seconds()
-        before = len(load.clients)
-        load.log_in(arguments.clients - before, server.port)
-        logins = len(load.clients) - before
-        login_cpu = (server.cpu_seconds() - cpu) / logins * 1000
-        name = f"fan-out to {len(load.clients) - 1}"
-        measure(name, server, load, lambda: run_fan_out(load, 64, int(2_000 * scale)))
-        for in_flight, total in ((1, 50_000), (64, 500_000)):
-            measure(
-                f"{PAIRS} pairs, {in_flight} in flight",
-                server,
-                load,
-                partial(run_pairs, load, in_flight, int(total * scale)),
-            )
+    users = arguments.clients
+    with (
+        ServerProcess(users, cpu=cpus[0]) as server,
+        ServerProcess(users, cpu=cpus[0], module="benchmarks.reference") as reference_server,
+    ):
+        ours, reference = Subject(server), Subject(reference_server)
+        print("| load | deliveries/s | server CPU s per million | reference | ratio |")
+        print("|---|---|---|---|---|")
+        for count, broadcasts in ((101, 10_000), (users - 101, 1_000)):
+            login_cost = ours.log_in(count)
+            reference.log_in(count)
+            run = partial(run_fan_out, in_flight=64, total=int(broadcasts * scale))
+            compare(f"fan-out to {len(ours.load.clients) - 1}", ours, reference, run)
+        for in_flight, total in ((1, 20_000), (64, 200_000)):
+            run = partial(run_pairs, in_flight=in_flight, total=int(total * scale))
+            compare(f"{PAIRS} pairs, {in_flight} in flight", ours, reference, run)
         print(
-            f"\n{len(load.clients)} clients online; {login_cpu:.2f} CPU s per 1,000 logins"
-            f" (each told to all the others); {server.memory_kib() / 1024:.0f} MiB resident"
+            f"\n{users} clients online; {login_cost:.2f} CPU s per 1,000 logins, each told to"
+            f" all the others; {server.memory_kib() / 1024:.0f} MiB resident"
         )
-        load.close()
+        ours.load.close()
+        reference.load.close()
 
 
 if __name__ == "__main__":

@@ -77,6 +77,7 @@ class Broker:
         self._journal = Journal()
         self._seq = restored.last_seq
         self._is_busy = False
+        self._online_due = 0.0
         self._stopping = False
         self._effects: list[Effect] = []
         self._outgoing: dict[SessionId, list[wire.ServerMessage]] = {}
@@ -146,6 +147,7 @@ class Broker:
         phase, allowed = session.phase, self._REQUESTS[session.phase]
         is_online = phase is Phase.ONLINE
         self._is_busy = self._journal.is_full()
+        self._online_due = now + limits.COMMIT_DELAY_SECONDS
         idle_deadline = now + self._settings.idle_seconds
         for request in command.batch:
             kind = type(request)
@@ -290,12 +292,15 @@ class Broker:
             return
         self._seq = seq = self._seq + 1
         delivery = wire.Delivery(seq, sender, session.client, id, text)
-        due = now + limits.COMMIT_DELAY_SECONDS
+        due = self._online_due
         letter = Letter(delivery, recipient, size, session.id, due)
         mailbox = self._mailboxes[recipient]
         receiver = mailbox.put(letter)
         if receiver:
-            self._send(receiver, delivery)
+            messages = self._outgoing.get(receiver)
+            if messages is None:
+                messages = self._messages_to(receiver)
+            messages.append(delivery)
             if not mailbox.is_journalled:
                 self._journal.add_letter(mailbox, due)
         elif receiver is None:
@@ -340,14 +345,18 @@ class Broker:
         mailbox = session.mailbox
         sessions = self._sessions.by_id
         is_written = False
+        sender = NOBODY
+        replies: list[wire.ServerMessage] = []  # of those who have gone, for nobody
         for letter in mailbox.acknowledge(request.seq):
             if letter.written:
                 is_written = True
                 if letter.safe:
                     continue
                 letter.safe = True  # for the commit that holds it
-            if letter.reply_to in sessions:
-                self._send(letter.reply_to, wire.Ok(letter.delivery.id))
+            if letter.reply_to != sender:
+                sender = letter.reply_to
+                replies = self._messages_to(sender) if sender in sessions else []
+            replies.append(wire.Ok(letter.delivery.id))
         if is_written:
             self._journal.acknowledged(session.user, mailbox.acknowledged, now)
         if mailbox.sent < len(mailbox.letters):
@@ -474,12 +483,15 @@ class Broker:
     # -- Helpers -----------------------------------------------------------------------------
 
     def _send(self, session: SessionId, message: wire.ServerMessage) -> None:
-        """Send a message, in one effect with others for the same session."""
+        self._messages_to(session).append(message)
+
+    def _messages_to(self, session: SessionId) -> list[wire.ServerMessage]:
+        """The list of what this command sends to a session, in one effect."""
         messages = self._outgoing.get(session)
         if messages is None:
             messages = self._outgoing[session] = []
             self._effects.append(Send(session, messages))
-        messages.append(message)
+        return messages
 
     def _send_many(self, sessions: Sequence[SessionId], message: wire.ServerMessage) -> None:
         if sessions:

@@ -123,7 +123,11 @@ class Journal:
     def _take_due(self, now: float) -> list[Letter]:
         """The messages up to the last one that is due, in order; the others go on waiting."""
         waiting = [letter for mailbox in self._mailboxes for letter in mailbox.unwritten()]
-        last = max((letter.delivery.seq for letter in waiting if letter.due <= now), default=0)
+        self._accepted = len(waiting)
+        last = max([letter.delivery.seq for letter in waiting if letter.due <= now], default=0)
+        if last == 0 and waiting:  # nearly always: all were acknowledged in time
+            self.due = min([letter.due for letter in waiting])
+            return []
         due = [letter for letter in waiting if letter.delivery.seq <= last]
         due.sort(key=lambda letter: letter.delivery.seq)
         later = [letter for letter in waiting if letter.delivery.seq > last]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import os
+import resource
 import signal
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import NoReturn
 import platformdirs
 import trio
 
-from .. import __version__
+from .. import __version__, limits
 from ..core.broker import Settings
 from ..errors import FailureError, UsageError
 from ..net.tcp import TcpListener
@@ -139,6 +140,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UsageError as error:
         return _fail(str(error), EXIT_USAGE)
     code = 0
+    _allow_connections()
     try:
         trio.run(_run, parsed, credentials)
     except* FailureError as failures:
@@ -146,6 +148,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except* KeyboardInterrupt:
         code = 128 + signal.SIGINT
     return code
+
+
+def _allow_connections() -> None:
+    """Use as many open files as this process may have; the usual start is far below that."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = limits.CONNECTIONS_MAX + 100
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _first_of(group: BaseException) -> str:
