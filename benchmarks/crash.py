@@ -49,11 +49,11 @@ class Person(Client):
     """
 
     def __init__(self, number: int, port: int, receiver: Receiver) -> None:
-        super().__init__(number, port)
         self.sent: dict[int, str] = {}
         self.acknowledged: list[str] = []
         self._receiver = receiver
         self._decoder: LineDecoder[wire.ServerMessage] = server_message_decoder()
+        super().__init__(number, port)
 
     def on_lines(self, lines: bytes) -> None:
         """Show what came, then acknowledge it, as a client does."""

@@ -43,12 +43,14 @@ class Client:
     def wait_for_login(self) -> None:
         """Wait until the server has let this user in."""
         data = b""
-        while b'"type":"ok"' not in data:
+        while b'"type":"ok","id":1}\n' not in data:
             more = self.sock.recv(65536)
             if not more or b'"type":"error"' in data:
                 raise RuntimeError(f"{self.name} was not let in: {data!r}")
             data += more
         self.sock.setblocking(False)
+        # What waits for the user may have come right behind.
+        self._take(data.partition(b'"type":"ok","id":1}\n')[2])
 
     def on_lines(self, lines: bytes) -> None:
         """Look at complete lines: count, and acknowledge what is to be acknowledged."""
@@ -68,6 +70,9 @@ class Client:
         data = self.sock.recv(1 << 18)
         if not data:
             raise ConnectionError(f"the server has closed the connection of {self.name}")
+        self._take(data)
+
+    def _take(self, data: bytes) -> None:
         end = data.rfind(b"\n") + 1
         if end:
             self.on_lines(self._rest + data[:end])

@@ -68,7 +68,10 @@ class LineDecoder(Generic[T]):
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 pass  # which line it was, and what came before, is found below
             else:
-                if len(messages) == lines.count(b"\n"):
+                count = len(messages)
+                if count == lines.count(b"\n") and (
+                    count == 1 or lines.count(b"}\n{") == count - 1
+                ):
                     return messages
         return self._feed_one_by_one(lines)
 
