@@ -16,7 +16,7 @@ def check_invariants(broker: Broker) -> None:
     _check_blocks(broker)
     _check_lockouts(broker)
     _check_journal(broker)
-    for user, mailbox in broker._mailboxes.items():
+    for user, mailbox in broker._post.mailboxes.items():
         assert mailbox.user == user
         _check_mailbox(broker, mailbox)
         _check_safety(broker, mailbox)
@@ -67,7 +67,9 @@ def _check_journal(broker: Broker) -> None:
     if journal.under_way is None:
         assert broker.next_deadline() <= journal.due
     else:
-        kept = {id(letter) for mailbox in broker._mailboxes.values() for letter in mailbox.letters}
+        kept = {
+            id(letter) for mailbox in broker._post.mailboxes.values() for letter in mailbox.letters
+        }
         letters = journal.under_way.letters
         assert all(letter.written for letter in letters)
         assert all(letter.safe or id(letter) in kept for letter in letters), "nobody keeps it"
@@ -77,7 +79,7 @@ def _check_mailbox(broker: Broker, mailbox: Mailbox) -> None:
     letters = list(mailbox.letters)
     seqs = [letter.delivery.seq for letter in letters]
     assert seqs == sorted(set(seqs))
-    assert not seqs or mailbox.acknowledged < seqs[0] <= seqs[-1] <= broker._seq
+    assert not seqs or mailbox.acknowledged < seqs[0] <= seqs[-1] <= broker._post.last_seq
     assert len(mailbox) <= limits.MAILBOX_MESSAGES_MAX
     assert mailbox.bytes <= limits.MAILBOX_BYTES_MAX
     assert all(letter.bytes == text_bytes(letter.delivery.text) for letter in letters)

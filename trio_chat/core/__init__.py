@@ -5,7 +5,9 @@ Rules of this package: no I/O, no clock, no randomness, no trio; time is the par
 with the same times give the same effects, which is what tests, simulation and, later, a
 replicated log rest on. No effect depends on the order of a set.
 
-`broker` dispatches; each piece of state has one owner beside it: `sessions` (connections
-and their phases), `lockouts`, `presence`, `blocks`, `mailboxes` (what waits for whom),
-`journal` (what waits for the disk) and `repetitions` (what was sent before).
+`broker` dispatches, and decides who may do what; `post_office` brings messages from their
+sender to their receiver. Each piece of state has one owner beside them: `sessions` (connections
+and their phases), `lockouts`, `presence`, `blocks`, `mailboxes` (what waits for whom), `journal`
+(what waits for the disk), `repetitions` (what was sent before) and `outgoing` (what the command
+that is being handled has to say).
 """

@@ -11,7 +11,7 @@ Every path by which one user's doing reaches another goes through `Blocks`: `_me
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, ClassVar
 
 from msgspec import Struct
@@ -22,12 +22,13 @@ from ..protocol import messages as wire
 from . import commands, effects
 from .blocks import Blocks
 from .commands import NOBODY, Command, SessionId
-from .effects import Close, Effect, Send, SendMany
-from .journal import BlockChange, Group, Journal
+from .effects import Close, Effect
+from .journal import BlockChange, Journal
 from .lockouts import Lockouts
-from .mailboxes import Letter, Mailboxes, text_bytes
+from .mailboxes import text_bytes
+from .outgoing import Outgoing
+from .post_office import PostOffice
 from .presence import Presence
-from .repetitions import Repetitions
 from .sessions import Phase, Session, Sessions
 
 
@@ -72,15 +73,13 @@ class Broker:
         self._presence = Presence()
         self._blocks = Blocks(restored.blocks)
         self._blockers_of = self._blocks.by_blocked
-        self._mailboxes = Mailboxes(restored.waiting)
-        self._repetitions = Repetitions()
         self._journal = Journal()
-        self._seq = restored.last_seq
+        self._outgoing = Outgoing(self._sessions.by_id)
+        self._post = PostOffice(
+            restored.waiting, restored.last_seq, self._sessions, self._journal, self._outgoing
+        )
         self._is_busy = False
-        self._online_due = 0.0
         self._stopping = False
-        self._effects: list[Effect] = []
-        self._outgoing: dict[SessionId, list[wire.ServerMessage]] = {}
 
     # -- What the shell uses ---------------------------------------------------------------
 
@@ -91,9 +90,7 @@ class Broker:
             command: what happened.
             now: monotonic seconds; never less than at the call before.
         """
-        done: list[Effect] = []
-        self._effects = done
-        self._outgoing = {}
+        done = self._outgoing.begin()
         self._COMMANDS[type(command)](self, command, now)
         journal = self._journal
         if journal.due <= now and journal.under_way is None:
@@ -120,7 +117,7 @@ class Broker:
 
     def _session_opened(self, command: commands.SessionOpened, now: float) -> None:
         if self._stopping:
-            self._effects.append(Close(command.session))
+            self._outgoing.add(Close(command.session))
             return
         self._sessions.open(command.session, command.client, now)
 
@@ -147,7 +144,6 @@ class Broker:
         phase, allowed = session.phase, self._REQUESTS[session.phase]
         is_online = phase is Phase.ONLINE
         self._is_busy = self._journal.is_full()
-        self._online_due = now + limits.COMMIT_DELAY_SECONDS
         idle_deadline = now + self._settings.idle_seconds
         for request in command.batch:
             kind = type(request)
@@ -192,12 +188,12 @@ class Broker:
         self._stopping = True
         code = ErrorCode.STOPPING
         for session in list(self._sessions.by_id.values()):
-            self._send(session.id, wire.Closed(code, code.describe()))
-            self._effects.append(Close(session.id))
+            self._outgoing.send(session.id, wire.Closed(code, code.describe()))
+            self._outgoing.add(Close(session.id))
             # Nobody is told of the others' absence, as they all go at once.
             if session.phase is Phase.ONLINE:
                 self._presence.log_out(session.user, now)
-                self._leave(session)
+                self._post.leave(session)
             self._sessions.remove(session)
         self._journal.hurry(now)
 
@@ -215,14 +211,15 @@ class Broker:
             return
         session.client = request.client or session.client
         session.phase = Phase.LOGIN
-        self._send(session.id, wire.Welcome(wire.PROTOCOL_VERSION, f"trio-chat/{__version__}"))
+        welcome = wire.Welcome(wire.PROTOCOL_VERSION, f"trio-chat/{__version__}")
+        self._outgoing.send(session.id, welcome)
 
     def _login(self, session: Session, request: wire.Login, now: float) -> None:
         if self._lockouts.is_blocked(request.user, now):
             self._refuse_login(session, ErrorCode.STILL_BLOCKED, now)
             return
         session.phase = Phase.CHECKING
-        self._effects.append(effects.CheckPassword(session.id, request.user, request.password))
+        self._outgoing.add(effects.CheckPassword(session.id, request.user, request.password))
 
     def _password_checked(self, command: commands.PasswordChecked, now: float) -> None:
         session = self._sessions.by_id.get(command.session)
@@ -240,8 +237,7 @@ class Broker:
                     self._refuse_login(session, ErrorCode.NOW_BLOCKED, now)
                 else:
                     session.phase = Phase.LOGIN
-                    code = ErrorCode.INVALID_PASSWORD
-                    self._send(session.id, wire.Error(code, code.describe(), session.last_id))
+                    self._refuse(session, session.last_id, ErrorCode.INVALID_PASSWORD)
         else:
             self._lockouts.reset(user)
             if session is not None:
@@ -256,28 +252,20 @@ class Broker:
     def _admit(self, session: Session, user: str, now: float) -> None:
         session.phase = Phase.ONLINE
         session.user = user
-        session.login_id = session.last_id
         session.deadline = now + self._settings.idle_seconds
         self._sessions.hurry(session)
-        session.history = self._repetitions.history(user, session.client)
-        session.repeats_until = session.history.highest
         self._presence.log_in(user, session.id)
-        self._effects.append(effects.Admit(session.id, user))
-        mailbox = session.mailbox = self._mailboxes[user]
-        if not mailbox.stored:
-            self._open_mailbox(session)
-        elif not mailbox.loading:
-            mailbox.loading = True
-            self._effects.append(effects.LoadMailbox(user))
+        self._outgoing.add(effects.Admit(session.id, user))
+        self._post.enter(session)
         self._announce(user, online=True)
 
     # -- Requests: messages (section 3.3) ------------------------------------------------------
 
     def _message(self, session: Session, request: wire.Message, now: float) -> None:
         # The hot path: every message takes it, and _ack.
-        id, recipient, text = request.id, request.to, request.text
-        if id <= session.repeats_until:
-            self._repeated_message(session, request)
+        recipient, text = request.to, request.text
+        if request.id <= session.repeats_until:
+            self._post.repeat(session, request)
             return
         sender = session.user
         size = len(text) if text.isascii() else text_bytes(text)
@@ -287,28 +275,9 @@ class Broker:
             or recipient == sender
             or recipient in self._blockers_of.get(sender, ())
             or self._is_busy
+            or not self._post.accept(session, request, size, now)
         ):
             self._refuse_message(session, request, size)
-            return
-        self._seq = seq = self._seq + 1
-        delivery = wire.Delivery(seq, sender, session.client, id, text)
-        due = self._online_due
-        letter = Letter(delivery, recipient, size, session.id, due)
-        mailbox = self._mailboxes[recipient]
-        receiver = mailbox.put(letter)
-        if receiver:
-            messages = self._outgoing.get(receiver)
-            if messages is None:
-                messages = self._messages_to(receiver)
-            messages.append(delivery)
-            if not mailbox.is_journalled:
-                self._journal.add_letter(mailbox, due)
-        elif receiver is None:
-            self._seq = seq - 1
-            self._refuse_message(session, request, size)
-        else:
-            letter.due = now
-            self._journal.add_letter(mailbox, now)
 
     def _refuse_message(self, session: Session, request: wire.Message, size: int) -> None:
         """Say why, in the order of what its sender can do about it."""
@@ -327,40 +296,10 @@ class Broker:
                 code = ErrorCode.MAILBOX_FULL
         error = wire.Error(code, code.describe(size=size, user=recipient), request.id)
         session.history.refuse(error)
-        self._send(session.id, error)
-
-    def _repeated_message(self, session: Session, request: wire.Message) -> None:
-        """Answer as the first time, or leave the answer to the commit that decides it."""
-        refusal = session.history.refusal(request.id)
-        mailbox = self._mailboxes.get(request.to)
-        letter = mailbox and mailbox.unsafe(session.user, session.client, request.id)
-        if refusal is not None:
-            self._send(session.id, refusal)
-        elif letter:
-            letter.reply_to = session.id
-        else:
-            self._send(session.id, wire.Ok(request.id))
+        self._outgoing.send(session.id, error)
 
     def _ack(self, session: Session, request: wire.Ack, now: float) -> None:
-        mailbox = session.mailbox
-        sessions = self._sessions.by_id
-        is_written = False
-        sender = NOBODY
-        replies: list[wire.ServerMessage] = []  # of those who have gone, for nobody
-        for letter in mailbox.acknowledge(request.seq):
-            if letter.written:
-                is_written = True
-                if letter.safe:
-                    continue
-                letter.safe = True  # for the commit that holds it
-            if letter.reply_to != sender:
-                sender = letter.reply_to
-                replies = self._messages_to(sender) if sender in sessions else []
-            replies.append(wire.Ok(letter.delivery.id))
-        if is_written:
-            self._journal.acknowledged(session.user, mailbox.acknowledged, now)
-        if mailbox.sent < len(mailbox.letters):
-            self._fill_window(session)
+        self._post.acknowledge(session, request.seq, now)
 
     def _broadcast(self, session: Session, request: wire.Broadcast, now: float) -> None:
         size = text_bytes(request.text)
@@ -375,19 +314,19 @@ class Broker:
             for user, receiver in online.items()
             if receiver != session.id and user not in blockers
         ]
-        self._send_many(receivers, wire.Announcement(session.user, request.text))
+        self._outgoing.send_many(receivers, wire.Announcement(session.user, request.text))
         # Those who are offline miss it anyway, so only a blocker who is online counts.
         complete = len(receivers) == len(online) - 1
-        self._send(session.id, wire.Sent(request.id, complete))
+        self._outgoing.send(session.id, wire.Sent(request.id, complete))
 
     # -- Requests: the others ------------------------------------------------------------------
 
     def _whoelse(self, session: Session, request: wire.WhoElse, now: float) -> None:
-        self._send(session.id, wire.Users(request.id, self._presence.others(session.user)))
+        self._outgoing.send(session.id, wire.Users(request.id, self._presence.others(session.user)))
 
     def _whoelsesince(self, session: Session, request: wire.WhoElseSince, now: float) -> None:
         users = self._presence.others_since(session.user, now - request.seconds)
-        self._send(session.id, wire.Users(request.id, users))
+        self._outgoing.send(session.id, wire.Users(request.id, users))
 
     def _block(self, session: Session, request: wire.Block, now: float) -> None:
         if request.user == session.user:
@@ -427,84 +366,34 @@ class Broker:
 
     def _committed(self, command: commands.Committed, now: float) -> None:
         group = self._journal.end(command.number)
-        recipients: dict[str, None] = {}
-        for letter in group.letters:
-            recipients[letter.recipient] = None
-            if not letter.safe:
-                letter.safe = True
-                self._answer(letter.reply_to, wire.Ok(letter.delivery.id))
+        self._post.committed(group)
         for change in group.blocks:
-            self._answer(change.reply_to, wire.Ok(change.id))
-        for user in (*recipients, *group.acknowledged):
-            self._mailboxes.tidy(user)
+            self._outgoing.answer(change.reply_to, wire.Ok(change.id))
 
     def _commit_failed(self, command: commands.CommitFailed, now: float) -> None:
         """Refuse what could not be kept; what was promised before goes into the next one."""
         group = self._journal.end(command.number)
-        code = ErrorCode.NOT_STORED
-        refused = self._take_back_letters(group)
-        for letter in refused:
-            error = wire.Error(code, code.describe(), letter.delivery.id)
-            delivery = letter.delivery
-            self._repetitions.history(delivery.sender, delivery.client).refuse(error)
-            self._answer(letter.reply_to, error)
+        self._post.commit_failed(group)
         changes = self._journal.take_back_blocks(group)
         for change in reversed(changes):
             self._blocks.set(change.blocker, change.blocked, not change.on)
+        code = ErrorCode.NOT_STORED
         for change in changes:
-            self._answer(change.reply_to, wire.Error(code, code.describe(), change.id))
+            self._outgoing.answer(change.reply_to, wire.Error(code, code.describe(), change.id))
         self._journal.retry_acknowledged(group, now)
 
-    def _take_back_letters(self, group: Group) -> list[Letter]:
-        refused = [letter for letter in group.letters if not letter.safe]
-        for letter in group.letters:
-            letter.written = False
-        for user in dict.fromkeys(letter.recipient for letter in refused):
-            self._mailboxes[user].discard(
-                {letter.delivery.seq for letter in refused if letter.recipient == user}
-            )
-            self._mailboxes.tidy(user)
-        return refused
-
     def _mailbox_loaded(self, command: commands.MailboxLoaded, now: float) -> None:
-        mailbox = self._mailboxes[command.user]
-        online = self._presence.online.get(command.user)
-        session = self._sessions.by_id.get(online) if online is not None else None
-        if session is None or command.deliveries is None:
-            mailbox.loading = False
-            if session is not None:
-                code = ErrorCode.MAILBOX_UNREADABLE
-                self._end(session, wire.Closed(code, code.describe()), now)
-            self._mailboxes.tidy(command.user)
-            return
-        mailbox.loaded(command.deliveries)
-        self._open_mailbox(session)
+        online = self._presence.online.get(command.user, NOBODY)
+        session = self._sessions.by_id.get(online)
+        self._post.loaded(command.user, command.deliveries, session)
+        if session is not None and command.deliveries is None:
+            code = ErrorCode.MAILBOX_UNREADABLE
+            self._end(session, wire.Closed(code, code.describe()), now)
 
     # -- Helpers -----------------------------------------------------------------------------
 
-    def _send(self, session: SessionId, message: wire.ServerMessage) -> None:
-        self._messages_to(session).append(message)
-
-    def _messages_to(self, session: SessionId) -> list[wire.ServerMessage]:
-        """The list of what this command sends to a session, in one effect."""
-        messages = self._outgoing.get(session)
-        if messages is None:
-            messages = self._outgoing[session] = []
-            self._effects.append(Send(session, messages))
-        return messages
-
-    def _send_many(self, sessions: Sequence[SessionId], message: wire.ServerMessage) -> None:
-        if sessions:
-            self._effects.append(SendMany(sessions, message))
-            self._outgoing.clear()  # what follows must not overtake it
-
-    def _answer(self, session: SessionId, reply: wire.Reply) -> None:
-        """Send a reply that was held back, if whoever waits for it is still there."""
-        if session in self._sessions.by_id:
-            self._send(session, reply)
-
     def _refuse(self, session: Session, id: int, code: ErrorCode, **fields: object) -> None:
-        self._send(session.id, wire.Error(code, code.describe(**fields), id))
+        self._outgoing.send(session.id, wire.Error(code, code.describe(**fields), id))
 
     def _fault_of_text(self, size: int) -> ErrorCode | None:
         if size == 0:
@@ -514,16 +403,6 @@ class Broker:
     def _violation(self, session: Session, now: float, code: ErrorCode, **fields: object) -> None:
         self._end(session, wire.Error(code, code.describe(**fields)), now)
 
-    def _open_mailbox(self, session: Session) -> None:
-        """Answer the login, with what waits right behind: so nobody can leave before it comes."""
-        self._send(session.id, wire.Ok(session.login_id))
-        session.mailbox.session = session.id
-        self._fill_window(session)
-
-    def _fill_window(self, session: Session) -> None:
-        for letter in session.mailbox.next_to_send():
-            self._send(session.id, letter.delivery)
-
     def _announce(self, user: str, *, online: bool) -> None:
         """Tell everybody else who is online and not blocked by this user."""
         blocked = self._blocks.blocked_by(user)
@@ -532,12 +411,12 @@ class Broker:
             for name, receiver in self._presence.online.items()
             if name != user and name not in blocked
         ]
-        self._send_many(receivers, wire.Presence(user, online))
+        self._outgoing.send_many(receivers, wire.Presence(user, online))
 
     def _end(self, session: Session, last: wire.ServerMessage, now: float) -> None:
         """End a session from our side, with a last message."""
-        self._send(session.id, last)
-        self._effects.append(Close(session.id))
+        self._outgoing.send(session.id, last)
+        self._outgoing.add(Close(session.id))
         self._forget(session, now)
 
     def _forget(self, session: Session, now: float) -> None:
@@ -546,14 +425,7 @@ class Broker:
         if was_online:
             self._presence.log_out(session.user, now)
             self._announce(session.user, online=False)
-            self._leave(session)
-
-    def _leave(self, session: Session) -> None:
-        """What was not acknowledged is sent again at the next login."""
-        session.history.highest = max(session.history.highest, session.last_id)
-        session.mailbox.session = NOBODY
-        session.mailbox.sent = 0
-        self._mailboxes.tidy(session.user)
+            self._post.leave(session)
 
     _COMMANDS: ClassVar[dict[type, Callable[[Broker, Any, float], None]]] = {
         commands.SessionOpened: _session_opened,
