@@ -142,20 +142,20 @@ class Broker:
         if session is None:
             return
         phase, allowed = session.phase, self._REQUESTS[session.phase]
-        is_online = phase is Phase.ONLINE
         self._is_busy = self._journal.is_full()
         idle_deadline = now + self._settings.idle_seconds
         for request in command.batch:
             kind = type(request)
-            handler = allowed.get(kind)
-            if handler is None:
+            row = allowed.get(kind)
+            if row is None:
                 type_name = str(kind.__struct_config__.tag)
                 self._violation(
                     session, now, ErrorCode.WRONG_PHASE, type=type_name, phase=phase.value
                 )
                 return
-            if kind not in _WITHOUT_ID:
-                number: int = request.id  # type: ignore[union-attr]  # all others have one
+            handler, is_numbered, is_activity = row
+            if is_numbered:
+                number: int = request.id  # type: ignore[union-attr]  # as the table says
                 if number <= session.last_id:
                     self._violation(
                         session,
@@ -166,14 +166,13 @@ class Broker:
                     )
                     return
                 session.last_id = number
-            if is_online and kind is not wire.Ack:
+            if is_activity:
                 session.deadline = idle_deadline
             handler(self, session, request, now)
             if session.phase is not phase:
                 if session.phase is Phase.ENDED:
                     return  # what came after the request that ended it is void
                 phase, allowed = session.phase, self._REQUESTS[session.phase]
-                is_online = phase is Phase.ONLINE
 
     def _tick(self, command: commands.Tick, now: float) -> None:
         for session in self._sessions.expired(now):
@@ -440,22 +439,24 @@ class Broker:
         commands.Stop: _stop,
     }
 
-    _REQUESTS: ClassVar[dict[Phase, dict[type, Callable[[Broker, Session, Any, float], None]]]] = {
-        Phase.GREETING: {wire.Hello: _hello},
-        Phase.LOGIN: {wire.Login: _login},
+    # What is allowed in which phase: the method, whether the request has a number, and whether
+    # it shows that its user is there (section 3.1, timeout).
+    _REQUESTS: ClassVar[dict[Phase, dict[type, tuple[_Handler, bool, bool]]]] = {
+        Phase.GREETING: {wire.Hello: (_hello, False, False)},
+        Phase.LOGIN: {wire.Login: (_login, True, False)},
         Phase.CHECKING: {},
         Phase.ONLINE: {
-            wire.Message: _message,
-            wire.Ack: _ack,
-            wire.Broadcast: _broadcast,
-            wire.WhoElse: _whoelse,
-            wire.WhoElseSince: _whoelsesince,
-            wire.Block: _block,
-            wire.Unblock: _unblock,
-            wire.Active: _active,
-            wire.Logout: _logout,
+            wire.Message: (_message, True, True),
+            wire.Ack: (_ack, False, False),
+            wire.Broadcast: (_broadcast, True, True),
+            wire.WhoElse: (_whoelse, True, True),
+            wire.WhoElseSince: (_whoelsesince, True, True),
+            wire.Block: (_block, True, True),
+            wire.Unblock: (_unblock, True, True),
+            wire.Active: (_active, False, True),
+            wire.Logout: (_logout, True, True),
         },
     }
 
 
-_WITHOUT_ID = frozenset({wire.Hello, wire.Ack, wire.Active})
+_Handler = Callable[[Broker, Session, Any, float], None]
