@@ -49,7 +49,7 @@ def test_a_message_to_somebody_who_blocked_its_sender_is_refused_and_not_kept() 
             commit 2: luke=hans
         hans: message 3 luke stormtroopers
             luke < delivery 1 hans pc-hans 3 stormtroopers
-        """)  # noqa: E501
+        """)
 
 
 def test_a_broadcast_leaves_out_those_who_blocked_its_sender_and_says_so() -> None:
@@ -103,7 +103,7 @@ def test_offline_users_can_be_blocked_and_blocks_last_over_logout_and_restart() 
             ...
         hans: message 2 luke "You angry?"
             hans < error blocked_by_recipient "Your message could not be delivered as the recipient has blocked you" 2
-        """  # noqa: E501
+        """
     book.play(refusal)
     book.restart()
     book.play(refusal)
@@ -134,7 +134,7 @@ def test_a_block_that_could_not_be_stored_is_undone() -> None:
             commit 2: luke!hans
         committed
             luke < ok 3
-        """)  # noqa: E501
+        """)
 
 
 def test_an_unblock_that_could_not_be_stored_is_undone() -> None:

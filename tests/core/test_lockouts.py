@@ -46,7 +46,7 @@ def test_third_wrong_password_closes_the_connection_and_blocks_the_name() -> Non
         b: login 1 yoda wise
             b < error still_blocked "Your account is blocked due to multiple login failures. Please try again later" 1
             close b
-        """)  # noqa: E501  # the sentences of the assignment are as long as they are
+        """)
 
 
 def attempts(book: Playbook, user: str, *results: str) -> None:
@@ -66,7 +66,7 @@ BLOCKED = """
     a: login 1 {user} right
         a < error still_blocked "Your account is blocked due to multiple login failures. Please try again later" 1
         close a
-    """  # noqa: E501
+    """
 
 NOT_BLOCKED = """
     open a
@@ -142,7 +142,7 @@ def test_parallel_guesses_are_judged_one_by_one() -> None:
         wrong e
             e < error still_blocked "Your account is blocked due to multiple login failures. Please try again later" 1
             close e
-        """)  # noqa: E501
+        """)
 
 
 def test_guesses_on_connections_that_are_gone_change_nothing_once_blocked() -> None:
@@ -187,7 +187,7 @@ def test_second_login_of_a_user_who_is_online_is_denied() -> None:
             close b
         yoda: whoelse 2
             yoda < users 2 []
-        """)  # noqa: E501
+        """)
 
 
 def test_of_two_logins_at_the_same_time_one_succeeds() -> None:

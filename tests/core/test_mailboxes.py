@@ -261,7 +261,7 @@ def test_a_mailbox_that_cannot_be_read_ends_the_session_and_is_kept() -> None:
         loaded luke
             luke < ok 1
             luke < delivery 1 hans pc-hans 2 a
-        """)  # noqa: E501
+        """)
 
 
 def test_a_mailbox_that_cannot_be_read_after_its_owner_left_is_kept() -> None:

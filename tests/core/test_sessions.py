@@ -164,7 +164,7 @@ def test_a_request_in_the_wrong_phase_ends_the_session(phase: Phase, tag: str) -
         a: {LINES[tag]}
             a < error wrong_phase "Protocol error. '{tag}' is not allowed in phase '{phase.value}'" none
             close a
-        """)  # noqa: E501
+        """)
 
 
 @pytest.mark.parametrize(
@@ -192,7 +192,7 @@ def test_another_version_ends_the_session() -> None:
         a: hello 2
             a < error wrong_version "Protocol error. This server speaks version 1, the client version 2. Please update the older one" none
             close a
-        """)  # noqa: E501
+        """)
 
 
 @pytest.mark.parametrize("number", [7, 6])
@@ -204,7 +204,7 @@ def test_request_numbers_must_increase(number: int) -> None:
             hans < error id_not_increasing "Protocol error. Request numbers must increase; {number} came after 7" none
             close hans
             yoda < presence hans false
-        """)  # noqa: E501
+        """)
 
 
 def test_what_follows_the_end_of_a_session_is_ignored() -> None:

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -106,16 +107,16 @@ class Server:
         self.start()
 
 
-class Client:
+class Client(ABC):
     """A process of the client; see `Terminal` and `Pipe`."""
 
     def __init__(self, watch: Watch, process: subprocess.Popen[bytes]) -> None:
         self._watch = watch
         self._process = process
 
+    @abstractmethod
     def _describe(self) -> str:
         """What it shows, for a failed test."""
-        raise NotImplementedError
 
     def kill(self) -> None:
         """Let it crash, at once; what it has written can still be seen."""
