@@ -26,7 +26,7 @@ class Client:
         next_id: the number of the next request.
     """
 
-    def __init__(self, number: int, port: int) -> None:
+    def __init__(self, number: int, port: int, password: str | None = None) -> None:
         self.name = user_name(number)
         self.deliveries = 0
         self.answers = 0
@@ -37,7 +37,7 @@ class Client:
         self.sock.sendall(
             b'{"type":"hello","version":1}\n'
             b'{"type":"login","id":1,"user":"%s","password":"%s"}\n'
-            % (self.name.encode(), password_of(number).encode())
+            % (self.name.encode(), (password or password_of(number)).encode())
         )
 
     def wait_for_login(self) -> None:
@@ -113,11 +113,13 @@ class Load:
         self._by_fd[client.sock.fileno()] = client
         self._poll.register(client.sock.fileno(), select.EPOLLIN)
 
-    def log_in(self, count: int, port: int) -> None:
+    def log_in(self, count: int, port: int, password: str | None = None) -> None:
         """Log in more clients, a hundred at a time."""
         first = len(self.clients)
         for start in range(first, first + count, 100):
-            batch = [Client(n, port) for n in range(start, min(start + 100, first + count))]
+            batch = [
+                Client(n, port, password) for n in range(start, min(start + 100, first + count))
+            ]
             for client in batch:
                 client.wait_for_login()
                 self.add(client)

@@ -38,16 +38,29 @@ class ServerProcess:
 
     Attributes:
         port: where it listens, on 127.0.0.1.
+
+    Args:
+        users: how many have an account.
+        cpu: the processor to run on; none for any.
+        module: the program.
+        entry: what stands as everybody's password; none for `password_of` each.
     """
 
-    def __init__(self, users: int, *, cpu: int | None = None, module: str = SERVER) -> None:
+    def __init__(
+        self,
+        users: int,
+        *,
+        cpu: int | None = None,
+        module: str = SERVER,
+        entry: str | None = None,
+    ) -> None:
         self._directory = tempfile.TemporaryDirectory(prefix="trio-chat-benchmark-")
         self._path = Path(self._directory.name)
         self._cpu = cpu
         self._module = module
         self._process: subprocess.Popen[bytes] | None = None
         self.port = free_port()
-        lines = (f"{user_name(number)} {password_of(number)}\n" for number in range(users))
+        lines = (f"{user_name(number)} {entry or password_of(number)}\n" for number in range(users))
         (self._path / "credentials.txt").write_text("".join(lines))
 
     def __enter__(self) -> ServerProcess:

@@ -21,12 +21,16 @@ class ErrorCode(Enum):
     The value is what stands on the wire and never changes; `text` is for people.
     """
 
+    # -- Connecting
+    TLS_REQUIRED = "tls_required"
+
     # -- Login (section 3.1, cases 1 and 2 of section 8)
     INVALID_PASSWORD = "invalid_password"  # noqa: S105  # a code, not a secret
     NOW_BLOCKED = "now_blocked"
     STILL_BLOCKED = "still_blocked"
     ALREADY_ONLINE = "already_online"
     LOGIN_TIMEOUT = "login_timeout"
+    LOGIN_BUSY = "login_busy"
 
     # -- Requests (section 3.3)
     UNKNOWN_USER = "unknown_user"
@@ -66,6 +70,7 @@ class ErrorCode(Enum):
 
 
 _TEXTS = {
+    ErrorCode.TLS_REQUIRED: "This server takes no unencrypted connections from here",
     ErrorCode.INVALID_PASSWORD: "Invalid Password. Please try again",
     ErrorCode.NOW_BLOCKED: (
         "Invalid Password. Your account has been blocked. Please try again later"
@@ -79,6 +84,7 @@ _TEXTS = {
     ErrorCode.LOGIN_TIMEOUT: (
         f"Login took longer than {limits.LOGIN_SECONDS_MAX:.0f} seconds. Please start again"
     ),
+    ErrorCode.LOGIN_BUSY: "Too many people are logging in just now. Please try again later",
     ErrorCode.UNKNOWN_USER: "Error. Invalid user",
     ErrorCode.MESSAGE_SELF: "Error. Cannot message self",
     ErrorCode.BLOCK_SELF: "Error. Cannot block self",

@@ -35,6 +35,9 @@ INTEGER_MAX = 2**53 - 1
 LOGIN_SECONDS_MAX = 120.0
 """From connecting to being logged in: time for a person to type a password three times."""
 
+HANDSHAKE_SECONDS_MAX = 10.0
+"""The TLS handshake: two round trips, and some arithmetic."""
+
 OUTBOX_BYTES_MAX = 1024 * 1024
 """What may wait for a receiver that does not read, beyond the kernel's buffers."""
 
@@ -86,6 +89,12 @@ STOP_SECONDS_MAX = 5.0
 # -- Accounts --------------------------------------------------------------------------
 LOGIN_FAILURES_MAX = 3
 """Consecutive failures that block a user name (assignment, section 3.1)."""
+
+CREDENTIALS_LOOK_SECONDS = 1.0
+"""How often the server looks whether the credentials file has changed."""
+
+PASSWORD_QUEUE_MAX = CONNECTIONS_MAX
+"""Passwords that wait to be checked, also those of connections that did not wait for it."""
 
 UNKNOWN_NAMES_MAX = 10_000
 """Names without an account whose failures are counted; the oldest is forgotten first."""

@@ -10,6 +10,7 @@ import trio
 from trio.testing import MockClock
 
 from trio_chat.client import app
+from trio_chat.client.security import clear_text
 from trio_chat.errors import ErrorCode
 from trio_chat.net import tcp
 from trio_chat.net.memory import memory_pair
@@ -36,13 +37,13 @@ async def _run(
         return left
 
     monkeypatch.setattr(tcp, "connect", connect)
-    await app.run("server", 4000, _no_terminal, Path("unused"))
+    await app.run("server", 4000, _no_terminal, Path("unused"), clear_text)
 
 
 async def _explanation(
     monkeypatch: pytest.MonkeyPatch, *said: wire.ServerMessage, data: bytes = b""
 ) -> str:
-    with pytest.raises(app.Unreachable) as caught:
+    with pytest.raises(app.UnreachableError) as caught:
         await _run(monkeypatch, *said, data=data)
     return str(caught.value)
 
@@ -79,8 +80,8 @@ async def test_no_connection(
         raise error
 
     monkeypatch.setattr(tcp, "connect", connect)
-    with pytest.raises(app.Unreachable) as caught:
-        await app.run("server", 4000, _no_terminal, Path("unused"))
+    with pytest.raises(app.UnreachableError) as caught:
+        await app.run("server", 4000, _no_terminal, Path("unused"), clear_text)
     assert str(caught.value) == explanation
 
 
@@ -102,7 +103,7 @@ async def test_from_start_to_end(
         opened.append("closed")
 
     async def run() -> None:
-        assert await app.run("::1", 4000, open_terminal, tmp_path) == 0
+        assert await app.run("::1", 4000, open_terminal, tmp_path, clear_text) == 0
 
     monkeypatch.setattr(tcp, "connect", connect)
     async with trio.open_nursery() as nursery:

@@ -11,7 +11,7 @@ import pytest
 import trio
 
 from trio_chat import __version__
-from trio_chat.client import app, cli
+from trio_chat.client import app, cli, security
 
 
 def _one_line(capfd: pytest.CaptureFixture[str]) -> str:
@@ -30,6 +30,18 @@ def _one_line(capfd: pytest.CaptureFixture[str]) -> str:
         (["127.0.0.1", "4000", "x"], "unrecognized arguments: x (try --help)"),
         (["127.0.0.1", "4000", "--state"], "unrecognized arguments: --state (try --help)"),
         (["127.0.0.1", "4000", "a\nb"], "unrecognized arguments: a b (try --help)"),
+        (
+            ["127.0.0.1", "4000", "--ca", "/no/such/file"],
+            "cannot use /no/such/file: No such file or directory",
+        ),
+        (
+            ["127.0.0.1", "4000", "--ca", os.devnull],
+            f"cannot use {os.devnull}: it holds no certificate",
+        ),
+        (
+            ["127.0.0.1", "4000", "--ca", "x", "--plaintext"],
+            "argument --plaintext: not allowed with argument --ca (try --help)",
+        ),
         (["", "4000"], "SERVER_IP must be an address or a host name"),
         (["[]", "4000"], "SERVER_IP must be an address or a host name"),
         *(
@@ -67,6 +79,21 @@ def test_hosts(text: str, host: str, tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(app, "run", run)
     assert cli.main([text, "4000", "--state-dir", str(tmp_path)]) == 7
+
+
+@pytest.mark.parametrize(
+    ("argv", "kind"),
+    [([], security.Fingerprints), (["--plaintext"], type(security.clear_text))],
+)
+def test_encryption_is_the_default(
+    argv: list[str], kind: type, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def run(*arguments: object) -> int:
+        assert isinstance(arguments[4], kind)
+        return 0
+
+    monkeypatch.setattr(app, "run", run)
+    assert cli.main(["127.0.0.1", "4000", "--state-dir", str(tmp_path), *argv]) == 0
 
 
 def test_interrupts_are_quiet(

@@ -111,7 +111,7 @@ async def _stage(
         process = await trio.lowlevel.open_process(
             [
                 *(sys.executable, "-m", "trio_chat.client", "127.0.0.1", str(port)),
-                *("--state-dir", str(state_dir)),
+                *("--state-dir", str(state_dir), "--plaintext"),
             ],
             stdin=terminal,
             stdout=terminal,

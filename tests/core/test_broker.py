@@ -3,6 +3,7 @@
 import pytest
 
 from trio_chat import limits
+from trio_chat.core.commands import UsersChanged
 from trio_chat.protocol.messages import Broadcast, Message
 
 from .playbook import Playbook
@@ -101,3 +102,20 @@ def test_the_same_commands_have_the_same_effects() -> None:
         return [effect for line in lines for effect in book.do(line)]
 
     assert story() == story()
+
+
+def test_other_accounts_change_who_can_be_written_to_but_no_session() -> None:
+    book = Playbook("hans", "yoda")
+    book.broker.handle(UsersChanged(frozenset({"hans", "chewie"})), book.now)
+    book.play("""
+        hans: message 2 yoda hello
+            hans < error unknown_user "Error. Invalid user" 2
+        hans: block 3 luke
+            hans < error unknown_user "Error. Invalid user" 3
+        yoda: message 2 hans "I am still here"
+            hans < delivery 1 yoda pc-yoda 2 "I am still here"
+        hans: ack 1
+            yoda < ok 2
+        hans: message 4 chewie hello
+            commit 1: chewie/2
+        """)

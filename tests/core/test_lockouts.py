@@ -229,3 +229,31 @@ def test_endless_names_are_cut_before_they_are_kept() -> None:
     for ending in "abc":
         lockouts.fail("x" * limits.NAME_BYTES_MAX + ending, 0)
     assert lockouts.is_blocked("x" * limits.NAME_BYTES_MAX, 0)
+
+
+def test_failures_stay_counted_when_accounts_come_and_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "UNKNOWN_NAMES_MAX", 2)
+    lockouts = Lockouts({"hans"}, 60)
+    for name in ("hans", "luke"):
+        for _ in range(limits.LOGIN_FAILURES_MAX):
+            lockouts.fail(name, 0)
+    lockouts.change_users({"luke"})
+    assert lockouts.is_blocked("hans", 59)
+    for number in range(3):
+        lockouts.fail(f"stranger{number}", 0)
+    assert not lockouts.is_blocked("hans", 59), "the oldest of the strangers by now"
+    assert lockouts.is_blocked("luke", 59)
+    assert not lockouts.is_blocked("luke", 60)
+
+
+def test_accounts_that_go_all_at_once_are_not_all_remembered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(limits, "UNKNOWN_NAMES_MAX", 2)
+    names = [f"user{number}" for number in range(5)]
+    lockouts = Lockouts(names, 60)
+    for name in names:
+        lockouts.fail(name, 0)
+    lockouts.change_users({"hans"})
+    assert len(lockouts._unknown) == 2
+    assert not lockouts._known

@@ -46,7 +46,13 @@ class Server:
     """A server, which can be ended in several ways and started again."""
 
     def __init__(
-        self, watch: Watch, directory: Path, port: int, block_seconds: float, idle_seconds: float
+        self,
+        watch: Watch,
+        directory: Path,
+        port: int,
+        block_seconds: float,
+        idle_seconds: float,
+        options: Sequence[str] = (),
     ) -> None:
         self._watch = watch
         self._directory = directory
@@ -57,6 +63,7 @@ class Server:
             *("--credentials", str(directory / "credentials.txt")),
             *("--data-dir", str(directory / "data")),
             *("--host", HOST),
+            *options,
         ]
         self._process: subprocess.Popen[bytes] | None = None
 

@@ -15,6 +15,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from trio_chat.client.known_hosts import FILE_NAME, KnownHosts
+from trio_chat.net.identity import load_or_make
+
 from .programs import HOST, PASSWORDS, Client, Pipe, Server
 from .terminal import Terminal
 from .watch import Watch
@@ -62,11 +65,26 @@ class Stage:
         assert self._server is not None
         return self._server
 
-    def start_server(self, *, block_seconds: float = 60, idle_seconds: float = 120) -> Server:
-        """Start a server, and wait until it serves."""
-        self._server = Server(self.watch, self.directory, self.port, block_seconds, idle_seconds)
+    def start_server(
+        self, *options: str, block_seconds: float = 60, idle_seconds: float = 120
+    ) -> Server:
+        """Start a server, and wait until it serves; clients know it from then on."""
+        self._server = Server(
+            self.watch, self.directory, self.port, block_seconds, idle_seconds, options
+        )
         self._server.start()
+        self.known_hosts.meet(f"{HOST}:{self.port}", self.fingerprint)
         return self._server
+
+    @property
+    def known_hosts(self) -> KnownHosts:
+        """The servers that clients have met."""
+        return KnownHosts(self.directory / "state" / FILE_NAME)
+
+    @property
+    def fingerprint(self) -> str:
+        """By which the server is known."""
+        return load_or_make(self.directory / "data", "test").fingerprint
 
     def open_terminal(
         self, *command: str, columns: int = 80, rows: int = 24, kind: str = "xterm-256color"

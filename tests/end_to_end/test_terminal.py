@@ -212,7 +212,9 @@ def test_a_server_that_is_not_there_is_one_line(stage: Stage) -> None:
         connection, _ = server.accept()
         with connection:
             connection.sendall(b"SSH-2.0-OpenSSH_9.6\r\n")
-            stranger.ends(1, f"What answers at {HOST}:{port} is no trio-chat server")
+            complaint = f"No safe connection to {HOST}:{port}: it does not speak TLS 1.3, or broke"
+            complaint += " the handshake off"
+            stranger.ends(1, complaint[:80].rstrip(), complaint[80:])
     nobody.ends(1, f"Cannot reach the server at {HOST}:{stage.port}. Is it running?")
     nowhere.ends(1, f"Unknown host: {'a' * 66}", f"{'a' * 4}.example")
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import socket
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
+from pathlib import Path
 
 import pytest
 import trio
 import trio.testing
 
 from trio_chat import limits
+from trio_chat.net import tls
+from trio_chat.net.identity import load_or_make
 from trio_chat.net.memory import MemoryListener, memory_pair
 from trio_chat.net.tcp import TcpListener, TcpTransport, connect
 from trio_chat.net.transport import Handler, Listener, Transport
@@ -31,9 +35,34 @@ def take_socket(stream: trio.SocketStream) -> socket.socket:
     return socket.socket(fileno=stream.socket.detach())
 
 
-@pytest.fixture(params=["memory", "tcp"])
-async def pair(request: pytest.FixtureRequest) -> AsyncIterator[Pair]:
-    ends = memory_pair() if request.param == "memory" else await tcp_pair()
+async def tls_pair(directory: Path) -> Pair:
+    """The same, encrypted."""
+    left, right = await tcp_pair()
+    assert isinstance(left, TcpTransport)
+    assert isinstance(right, TcpTransport)
+    secured: dict[str, Transport] = {}
+
+    async def secure(side: str, transport: TcpTransport, *arguments: ssl.SSLContext) -> None:
+        name = "localhost" if side == "left" else None
+        secured[side] = await tls.handshake(transport, *arguments, server_name=name)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(secure, "left", left, tls.pinning_context())
+        context = tls.server_context(load_or_make(directory, "server"))
+        nursery.start_soon(secure, "right", right, context)
+    return secured["left"], secured["right"]
+
+
+@pytest.fixture(params=["memory", "tcp", "tls"])
+async def pair(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Pair]:
+    ends: Pair
+    match request.param:
+        case "memory":
+            ends = memory_pair()
+        case "tcp":
+            ends = await tcp_pair()
+        case _:
+            ends = await tls_pair(tmp_path)
     yield ends
     for end in ends:
         end.close()
@@ -129,7 +158,7 @@ async def test_a_full_connection_takes_nothing_until_the_other_end_reads(pair: P
         await trio.testing.wait_all_tasks_blocked()
         assert not woken.is_set()
         assert await receive_exactly(right, total) == b"x" * total
-    assert left.send_nowait(b"more") == 4
+    assert left.send_nowait(b"x" * 65_536) > 0
 
 
 async def test_closing_wakes_who_waits_to_receive(pair: Pair) -> None:

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
+import argon2
 import trio
 from trio.testing import MockClock
 
@@ -20,6 +21,7 @@ from trio_chat.errors import ErrorCode
 from trio_chat.net.memory import MemoryListener, MemoryTransport
 from trio_chat.protocol import messages as wire
 from trio_chat.protocol.framing import encode_lines, server_message_decoder
+from trio_chat.server.accounts import Accounts
 from trio_chat.server.app import serve
 from trio_chat.server.credentials import Credentials
 from trio_chat.storage.memory import MemoryStore
@@ -37,6 +39,10 @@ def password_of(user: str) -> str:
 
 
 CREDENTIALS = Credentials({name: password_of(name) for name in NAMES})
+
+
+QUICK_HASHER = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+"""Hashes in microseconds, for where their strength is not the point."""
 
 
 class Ended(AssertionError):
@@ -215,14 +221,22 @@ class Chat:
     Attributes:
         log: what its server wrote into the debug log, if ``debug`` was asked for.
         running: whether there is a server.
+        accounts: who may log in.
     """
 
     def __init__(
-        self, nursery: trio.Nursery, store: MemoryStore, settings: Settings, *, debug: bool
+        self,
+        nursery: trio.Nursery,
+        store: MemoryStore,
+        settings: Settings,
+        accounts: Accounts,
+        *,
+        debug: bool,
     ) -> None:
         self.store = store
         self.log: list[str] = []
         self.running = False
+        self.accounts = accounts
         self._nursery = nursery
         self._settings = settings
         self._debug = debug
@@ -243,7 +257,7 @@ class Chat:
                 await serve(
                     self._listener,
                     self.store,
-                    CREDENTIALS,
+                    self.accounts,
                     self._settings,
                     stop=self._stopping,
                     log=self.log.append if self._debug else None,
@@ -303,12 +317,22 @@ class Chat:
 
 @asynccontextmanager
 async def running_chat(
-    store: MemoryStore | None = None, settings: Settings = SETTINGS, *, debug: bool = False
+    store: MemoryStore | None = None,
+    settings: Settings = SETTINGS,
+    accounts: Accounts | None = None,
+    *,
+    debug: bool = False,
 ) -> AsyncIterator[Chat]:
     """A server for the length of a block; it ends in time and leaves no task behind."""
     assert isinstance(trio.lowlevel.current_clock(), MockClock)
     async with trio.open_nursery() as nursery:
-        chat = Chat(nursery, store or MemoryStore(), settings, debug=debug)
+        chat = Chat(
+            nursery,
+            store or MemoryStore(),
+            settings,
+            accounts or Accounts(CREDENTIALS),
+            debug=debug,
+        )
         await chat.start()
         yield chat
         if chat.running:

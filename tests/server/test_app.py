@@ -15,6 +15,7 @@ from trio_chat.errors import ErrorCode
 from trio_chat.net.memory import MemoryListener
 from trio_chat.net.transport import Handler, Listener, ListenError
 from trio_chat.protocol import messages as wire
+from trio_chat.server.accounts import Accounts
 from trio_chat.server.app import serve
 from trio_chat.storage.memory import MemoryStore
 from trio_chat.storage.store import StoreError
@@ -215,7 +216,7 @@ async def test_what_keeps_the_server_from_starting_is_raised(
     autojump_clock: MockClock, listener: Listener, store: MemoryStore, error: type[Exception]
 ) -> None:
     with pytest.RaisesGroup(error, flatten_subgroups=True, allow_unwrapped=True):
-        await serve(listener, store, CREDENTIALS, SETTINGS, stop=trio.Event())
+        await serve(listener, store, Accounts(CREDENTIALS), SETTINGS, stop=trio.Event())
 
 
 async def test_a_bug_ends_the_server_instead_of_letting_it_go_on_without_a_part(

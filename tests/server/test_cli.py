@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import signal
 import socket
 from pathlib import Path
@@ -10,8 +11,10 @@ import pytest
 
 from trio_chat import __version__
 from trio_chat.errors import ErrorCode
+from trio_chat.net.identity import load_or_make
 from trio_chat.protocol import messages as wire
 from trio_chat.server import cli
+from trio_chat.server.credentials import read_credentials
 
 from .program import free_port, run_module, running_server, talker, wait_until, write_credentials
 
@@ -103,7 +106,7 @@ def test_a_data_directory_that_cannot_be_used_is_one_line_and_exit_code_1(
 ) -> None:
     (tmp_path / "file").write_text("")
     arguments = start(tmp_path, free_port(), "--data-dir", str(tmp_path / "file" / "data"))
-    assert "cannot make" in complaint(arguments, 1, capfd)
+    assert "cannot write to" in complaint(arguments, 1, capfd)
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "chat.db").write_text("no database at all " * 100)
     assert "cannot use" in complaint(start(tmp_path, free_port()), 1, capfd)
@@ -123,9 +126,84 @@ def test_help_and_version_are_printed(
     assert err == ""
 
 
-def test_durations_may_have_fractions() -> None:
-    parsed = cli.parse_arguments(["65535", "0.5", "1e3"])
-    assert (parsed.port, parsed.block_duration, parsed.timeout) == (65535, 0.5, 1000)
+@pytest.fixture
+def data_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    return tmp_path / "trio-chat"
+
+
+def test_the_fingerprint_is_printed_and_nothing_else(
+    data_home: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    identity = load_or_make(data_home / "server-4000", "a server")
+    for arguments in (["4000"], ["--data-dir", str(data_home / "server-4000")]):
+        assert cli.main(["fingerprint", *arguments]) == 0
+        assert capfd.readouterr() == (f"{identity.fingerprint}\n", "")
+
+
+def test_asking_for_a_fingerprint_makes_no_identity(
+    data_home: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for arguments in (["4000"], ["--data-dir", str(data_home / "server-4000")]):
+        error = complaint(["fingerprint", *arguments], 1, capfd)
+        assert error.startswith(f"there is no {data_home / 'server-4000' / 'certificate.pem'};")
+    assert not data_home.exists()
+
+
+def test_passwd_adds_and_removes_a_user_and_hashes_in_one_line_each(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_credentials(tmp_path)
+    where = ["--credentials", str(path)]
+    monkeypatch.setattr("sys.stdin", io.StringIO("skywalker\n"))
+    for arguments, line in (
+        (["luke"], f"Added luke in {path}."),
+        (["--remove", "yoda"], f"Removed yoda from {path}."),
+        (["--hash-all"], f"Hashed 1 password in {path}."),
+    ):
+        assert cli.main(["passwd", *arguments, *where]) == 0
+        assert capfd.readouterr() == (f"{line}\n", "")
+    credentials = read_credentials(path)
+    assert credentials.users == {"hans", "luke"}
+    assert credentials.check("hans", "solo")
+    assert credentials.check("luke", "skywalker")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (["--remove", "luke"], "has no user luke"),
+        (["--remove", ""], "has no user "),
+        (["lu ke"], "a user name has no blanks or control characters"),
+        ([""], "a user name has no blanks or control characters"),
+        (["luke"], "a password has at least one character, and no blanks"),
+    ],
+)
+def test_passwd_answers_bad_input_with_one_line_and_exit_code_2(
+    tmp_path: Path,
+    arguments: list[str],
+    error: str,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = write_credentials(tmp_path)
+    before = path.read_bytes()
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    assert error in complaint(["passwd", *arguments, "--credentials", str(path)], 2, capfd)
+    assert path.read_bytes() == before
+
+
+def test_passwd_names_a_file_that_it_cannot_use_with_exit_code_1(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("skywalker\n"))
+    missing = str(tmp_path / "missing" / "accounts")
+    assert f"cannot write {missing}: No such file" in complaint(
+        ["passwd", "luke", "--credentials", missing], 1, capfd
+    )
+    assert f"cannot read {tmp_path}: Is a directory" in complaint(
+        ["passwd", "--hash-all", "--credentials", str(tmp_path)], 1, capfd
+    )
 
 
 # -- The real program ------------------------------------------------------------------------------

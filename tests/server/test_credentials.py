@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import argon2
 import pytest
 
 from trio_chat import limits
 from trio_chat.errors import UsageError
+from trio_chat.server import credentials as credentials_module
 from trio_chat.server.credentials import parse_credentials, read_credentials
 
+from .harness import QUICK_HASHER
+
 GOOD = b"hans solo\nyoda wise\n"
+PLAIN = {"hans": "solo", "yoda": "wise"}
+HASHES = {
+    user: QUICK_HASHER.hash(password, salt=b"the same anytime") for user, password in PLAIN.items()
+}
 LONGEST_NAME = b"n" * limits.NAME_BYTES_MAX
 LONGEST_PASSWORD = b"p" * limits.PASSWORD_BYTES_MAX
 
@@ -88,8 +96,8 @@ def test_the_longest_name_and_password_are_taken() -> None:
         (b"luke ", "expected a user name, a blank and a password"),
         (b"luke sky walker", "expected a user name, a blank and a password"),
         (b"luke \xff\xfe", "not valid UTF-8"),
-        (b"lu\x1bke skywalker", "the user name has a control character"),
-        ("lu\u202eke skywalker".encode(), "the user name has a control character"),
+        (b"lu\x1bke skywalker", "a user name has no blanks or control characters"),
+        ("lu\u202eke skywalker".encode(), "a user name has no blanks or control characters"),
         (LONGEST_NAME + b"n skywalker", "a user name can have 64 bytes"),
         ("é".encode() * 33 + b" skywalker", "a user name can have 64 bytes"),
         (b"luke " + LONGEST_PASSWORD + b"p", "a password can have 1024 bytes"),
@@ -125,3 +133,125 @@ def test_a_file_that_cannot_be_read_is_named_with_the_reason(tmp_path: Path) -> 
         with pytest.raises(UsageError, match=reason) as caught:
             read_credentials(path)
         assert str(path) in str(caught.value)
+
+
+# -- Hashes --------------------------------------------------------------------------------------
+
+
+class CountingHasher:
+    """Counts the hashes that are computed."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def verify(self, entry: str, password: bytes) -> bool:
+        self.count += 1
+        try:
+            return QUICK_HASHER.verify(entry, password)
+        except argon2.exceptions.VerifyMismatchError:
+            raise
+        except argon2.exceptions.VerificationError as error:
+            raise AssertionError("nothing was computed") from error
+
+
+@pytest.fixture
+def hasher(monkeypatch: pytest.MonkeyPatch) -> CountingHasher:
+    hasher = CountingHasher()
+    monkeypatch.setattr(credentials_module, "HASHER", hasher)
+    return hasher
+
+
+ATTEMPTS = [
+    ("hans", "solo", True),
+    ("hans", "wise", False),
+    ("hans", "", False),
+    ("hans", "\udcff", False),
+    ("yoda", "wise", True),
+    ("yoda", "solo", False),
+    ("nobody", "solo", False),
+    ("", "", False),
+    ("hans", HASHES["hans"], False),
+    ("yoda", HASHES["yoda"], False),
+]
+
+
+@pytest.mark.parametrize(("user", "password", "correct"), ATTEMPTS)
+@pytest.mark.parametrize("hashed", [("hans", "yoda"), ("hans",), ("yoda",)])
+def test_with_a_hash_in_the_file_every_check_computes_one_whatever_the_name(
+    hasher: CountingHasher, hashed: tuple[str, ...], user: str, password: str, correct: bool
+) -> None:
+    entries = {name: HASHES[name] if name in hashed else PLAIN[name] for name in PLAIN}
+    data = "".join(f"{name} {entry}\n" for name, entry in entries.items()).encode()
+    credentials = parse_credentials(data, "accounts")
+    assert credentials.is_slow
+    assert credentials.check(user, password) is correct
+    assert hasher.count == 1
+
+
+def test_without_a_hash_in_the_file_none_is_computed(hasher: CountingHasher) -> None:
+    credentials = parse_credentials(GOOD, "accounts")
+    assert not credentials.is_slow
+    for user, password, correct in ATTEMPTS:
+        assert credentials.check(user, password) is correct
+    assert hasher.count == 0
+
+
+def test_an_unknown_name_costs_what_the_known_ones_cost(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[str, int, int]] = []
+
+    class Spy:
+        def verify(self, entry: str, password: bytes) -> bool:
+            start, salt, digest = entry.rsplit("$", 2)
+            seen.append((start, len(salt), len(digest)))
+            raise argon2.exceptions.VerifyMismatchError
+
+    monkeypatch.setattr(credentials_module, "HASHER", Spy())
+    entry = argon2.PasswordHasher(3, 64, 2, hash_len=20, salt_len=9).hash("solo")
+    credentials = parse_credentials(f"hans {entry}".encode(), "accounts")
+    assert not credentials.check("nobody", "solo")
+    assert not credentials.check("hans", "wise")
+    assert seen[0] == seen[1]
+    assert seen[0][0] == "$argon2id$v=19$m=64,t=3,p=2"
+
+
+def test_new_hashes_are_as_strong_as_recommended() -> None:
+    entry = credentials_module.HASHER.hash("solo")
+    assert entry.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+    assert parse_credentials(f"hans {entry}".encode(), "accounts").check("hans", "solo")
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "$argon2id$",
+        "$argon2id$nonsense",
+        HASHES["yoda"][:-1],
+        HASHES["yoda"] + "!",
+        HASHES["yoda"] + "$",
+        HASHES["yoda"].replace("v=19", "v=18"),
+        HASHES["yoda"].replace("m=8", "m=7"),
+        HASHES["yoda"].replace("m=8", "m=4294967295"),
+        HASHES["yoda"].replace("m=8", "m=" + "8" * 500),
+        HASHES["yoda"].replace("t=1", "t=0"),
+        HASHES["yoda"].replace("t=1", "t=100000"),
+        HASHES["yoda"].replace("p=1", "p=0"),
+        HASHES["yoda"].replace("p=1", "p=2"),
+        "$argon2id$v=19$m=8,t=1,p=1$AAAA$" + "A" * 43,
+        "$argon2id$v=19$m=8,t=1,p=1$!!!!!!!!!!!!$" + "A" * 43,
+        "$argon2id$v=19$m=8,t=1,p=1$AAAAAAAAAAAAAAAAAAAAAB$" + "A" * 43,
+        "$argon2id$v=19$m=8,t=1,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAA",
+    ],
+)
+def test_a_hash_that_cannot_be_used_is_named_by_its_line(entry: str) -> None:
+    text = error_of(f"hans solo\nyoda {entry}\n".encode())
+    assert text == "accounts, line 2: not a valid argon2id hash"
+
+
+def test_hashes_that_were_made_elsewhere_are_taken() -> None:
+    for hasher in (
+        argon2.PasswordHasher(1, 16, 2),
+        argon2.PasswordHasher(2, 8, 1, hash_len=16, salt_len=8),
+        argon2.PasswordHasher(1, 8, 1, hash_len=4, salt_len=32),
+    ):
+        data = f"hans {hasher.hash('solo')}".encode()
+        assert parse_credentials(data, "accounts").check("hans", "solo")

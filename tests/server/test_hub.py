@@ -12,11 +12,14 @@ from trio_chat import limits
 from trio_chat.core.broker import Broker, Restored
 from trio_chat.core.commands import Committed, Requests, SessionClosed, SessionOpened, Stop
 from trio_chat.core.effects import Commit
+from trio_chat.errors import ErrorCode
 from trio_chat.net.memory import MemoryTransport, memory_pair
 from trio_chat.protocol import messages as wire
 from trio_chat.protocol.framing import LineDecoder, server_message_decoder
+from trio_chat.server.accounts import Accounts
 from trio_chat.server.connection import Connection
 from trio_chat.server.hub import Hub
+from trio_chat.server.passwords import check_passwords
 
 from .harness import CREDENTIALS, SETTINGS, password_of
 
@@ -72,16 +75,20 @@ class Rig:
 
     def __init__(self) -> None:
         broker = Broker(CREDENTIALS.users, SETTINGS, Restored())
-        self.hub = Hub(broker, CREDENTIALS, None)
+        self.hub = Hub(broker, None)
         self._count = 0
 
-    async def log_in(self, user: str) -> End:
+    async def connect(self, user: str) -> End:
         self._count += 1
         client, server = memory_pair(1024 * 1024)
         end = End(client, CountingTransport(server))
         end.connection.session = self._count
         self.hub.attach(end.connection)
         await self.hub.submit(SessionOpened(self._count, f"pc-{user}"))
+        return end
+
+    async def log_in(self, user: str) -> End:
+        end = await self.connect(user)
         await self.say(end, wire.Hello(1), wire.Login(1, user, password_of(user)))
         assert (await end.received())[-1] == wire.Ok(1)
         end.transport.sends = 0
@@ -95,6 +102,9 @@ class Rig:
 async def rig(nursery: trio.Nursery) -> AsyncIterator[Rig]:
     rig = Rig()
     nursery.start_soon(rig.hub.run)
+    nursery.start_soon(
+        check_passwords, rig.hub.password_jobs, Accounts(CREDENTIALS), rig.hub.submit
+    )
     yield rig
     nursery.cancel_scope.cancel()
 
@@ -147,6 +157,24 @@ async def test_who_does_not_keep_up_is_closed_though_nothing_else_happens(
         wire.Sent(2, complete=True),
         wire.Presence("yoda", online=False),
     ]
+
+
+async def test_a_login_is_refused_while_too_many_passwords_wait(
+    autojump_clock: MockClock, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "PASSWORD_QUEUE_MAX", 2)
+    rig = Rig()
+    nursery.start_soon(rig.hub.run)  # and nobody who checks passwords
+    for _ in range(2):
+        end = await rig.connect("hans")
+        await rig.say(end, wire.Hello(1), wire.Login(1, "hans", "guessed"))
+        await rig.hub.submit(SessionClosed(end.connection.session))
+    last = await rig.connect("yoda")
+    await rig.say(last, wire.Hello(1), wire.Login(1, "yoda", password_of("yoda")))
+    error = (await last.received())[-1]
+    assert isinstance(error, wire.Error)
+    assert error.code is ErrorCode.LOGIN_BUSY
+    nursery.cancel_scope.cancel()
 
 
 async def test_a_message_to_a_connection_that_is_gone_vanishes(

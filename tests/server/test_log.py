@@ -57,6 +57,7 @@ EVENTS: list[tuple[msgspec.Struct, str]] = [
     (commands.Committed(3), "Committed number=3"),
     (commands.CommitFailed(3), "CommitFailed number=3"),
     (commands.MailboxLoaded(NAME, (DELIVERY,)), r"MailboxLoaded user='ha\nns' deliveries=(1)"),
+    (commands.UsersChanged(frozenset({NAME})), "UsersChanged users=(1)"),
     (commands.Tick(), "Tick"),
     (commands.Stop(), "Stop"),
     (

@@ -1,29 +1,36 @@
 """The client from start to end: reach the server, open the terminal, chat.
 
-The server is reached first, so that nobody types a password for one that is not there.
-What goes wrong until then is `Unreachable`, with one line that explains it.
+The server is reached and recognised first, so that nobody types a password for one that is not
+there, or not the one that it was. What goes wrong until then is a `FailureError`, with one line
+that explains it.
 """
 
 from __future__ import annotations
 
 import secrets
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, ExitStack, closing
 from pathlib import Path
 
 import trio
 
 from .. import limits
-from ..errors import ProtocolViolation
+from ..errors import FailureError, ProtocolViolation
 from ..net import tcp
+from ..net.tcp import TcpTransport
+from ..net.transport import HandshakeError, Transport
 from .chat import Chat
 from .connection import Connection, ConnectionLost, Refused
 from .terminal import Terminal
 
 
-class Unreachable(Exception):
-    """There is no such server, or nothing that is one; the text is one line."""
+class UnreachableError(FailureError):
+    """There is no such server, or nothing that is one."""
+
+
+Encrypt = Callable[[TcpTransport, str, str], Awaitable[Transport]]
+"""Takes a connection to a host over, which the person knows as a server; see `security`."""
 
 
 async def run(
@@ -31,21 +38,30 @@ async def run(
     port: int,
     open_terminal: Callable[[], AbstractAsyncContextManager[Terminal]],
     state_dir: Path,
+    encrypt: Encrypt,
 ) -> int:
     """Connect, then chat; return the exit status.
 
+    Args:
+        host: the server's address or name.
+        port: on which it listens.
+        open_terminal: opens the person's terminal.
+        state_dir: where the client remembers things.
+        encrypt: makes sure of the server before anything is said to it.
+
     Raises:
-        Unreachable: if there is no server to chat with.
+        FailureError: if there is no server to chat with.
     """
     server = tcp.format_address(host, port)
     with ExitStack() as cleanup:
         try:
             with trio.fail_after(limits.CONNECT_SECONDS_MAX):
-                transport = cleanup.enter_context(closing(await tcp.connect(host, port)))
+                transport = await encrypt(await tcp.connect(host, port), host, server)
+                cleanup.enter_context(closing(transport))
                 connection = Connection(transport, secrets.token_hex(16))
                 await connection.greet()
         except _UNREACHABLE as error:
-            raise Unreachable(_explain(error, host, server)) from None
+            raise UnreachableError(_explain(error, host, server)) from None
         async with open_terminal() as terminal:
             return await Chat(terminal, connection, server, state_dir).run()
 
@@ -57,6 +73,7 @@ _UNREACHABLE = (
     ConnectionLost,
     Refused,
     ProtocolViolation,
+    HandshakeError,
 )
 
 
@@ -71,6 +88,8 @@ def _explain(error: Exception, host: str, server: str) -> str:
             return f"The server at {server} has closed the connection"
         case Refused():
             return str(error)
+        case HandshakeError():
+            return f"No safe connection to {server}: {error}"
         case ProtocolViolation():
             return f"What answers at {server} is no trio-chat server"
         case _:

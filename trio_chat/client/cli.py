@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import ssl
 import sys
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, suppress
@@ -18,8 +19,10 @@ import platformdirs
 import trio
 
 from .. import __version__
-from ..errors import UsageError
-from . import app, render
+from ..errors import FailureError, UsageError
+from ..net import tls
+from . import app, render, security
+from .known_hosts import FILE_NAME, KnownHosts
 from .plain import open_plain
 from .terminal import Terminal
 
@@ -44,12 +47,13 @@ def _run(argv: Sequence[str]) -> int:
         host = _parse_host(options.server_ip)
         port = _parse_port(options.port)
         state_dir = options.state_dir or platformdirs.user_state_path("trio-chat") / "client"
+        encrypt = _parse_security(options, state_dir)
     except UsageError as error:
         _complain(str(error))
         return 2
     try:
-        return trio.run(app.run, host, port, _open_terminal, state_dir)
-    except app.Unreachable as error:
+        return trio.run(app.run, host, port, _open_terminal, state_dir, encrypt)
+    except FailureError as error:
         _complain(str(error))
         return 1
 
@@ -76,7 +80,7 @@ def _parser() -> argparse.ArgumentParser:
         "--state-dir",
         metavar="DIR",
         type=Path,
-        help="where to remember which messages were shown",
+        help="where to remember which servers were met, and which messages were shown",
     )
     parser.add_argument(
         "--download-dir",
@@ -84,6 +88,19 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         default=platformdirs.user_downloads_path(),
         help="where files go (default: %(default)s); this version does not transfer any yet",
+    )
+    security = parser.add_mutually_exclusive_group()
+    security.add_argument(
+        "--ca",
+        metavar="FILE",
+        type=Path,
+        help="accept a server for whose name these authorities (PEM) vouch, instead of knowing"
+        " it by its fingerprint",
+    )
+    security.add_argument(
+        "--plaintext",
+        action="store_true",
+        help="do not encrypt; servers accept this from their own machine only, unless told",
     )
     parser.add_argument("--version", action="version", version=f"trio-chat {__version__}")
     return parser
@@ -100,6 +117,21 @@ def _parse_port(text: str) -> int:
     if not (text.isascii() and text.isdigit() and 1 <= int(text[:6]) <= 65535):
         raise UsageError(f"PORT must be a number from 1 to 65535, not '{text}'")
     return int(text)
+
+
+def _parse_security(options: argparse.Namespace, state_dir: Path) -> app.Encrypt:
+    if options.plaintext:
+        return security.clear_text
+    if options.ca is None:
+        return security.Fingerprints(KnownHosts(state_dir / FILE_NAME), _complain)
+    try:
+        return security.Authorities(tls.authority_context(options.ca))
+    except OSError as error:  # what ssl raises is one too
+        raise UsageError(f"cannot use {options.ca}: {_reason(error)}") from None
+
+
+def _reason(error: OSError) -> str:
+    return "it holds no certificate" if isinstance(error, ssl.SSLError) else str(error.strerror)
 
 
 # -- Standard files ------------------------------------------------------------------------

@@ -174,6 +174,10 @@ class Broker:
                     return  # what came after the request that ended it is void
                 phase, allowed = session.phase, self._REQUESTS[session.phase]
 
+    def _users_changed(self, command: commands.UsersChanged, now: float) -> None:
+        self.users = command.users
+        self._lockouts.change_users(command.users)
+
     def _tick(self, command: commands.Tick, now: float) -> None:
         for session in self._sessions.expired(now):
             if session.phase is Phase.ONLINE:
@@ -435,6 +439,7 @@ class Broker:
         commands.Committed: _committed,
         commands.CommitFailed: _commit_failed,
         commands.MailboxLoaded: _mailbox_loaded,
+        commands.UsersChanged: _users_changed,
         commands.Tick: _tick,
         commands.Stop: _stop,
     }

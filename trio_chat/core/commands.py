@@ -87,6 +87,16 @@ class MailboxLoaded(Struct, frozen=True, gc=False):
     deliveries: tuple[Delivery, ...] | None
 
 
+class UsersChanged(Struct, frozen=True, gc=False):
+    """There are other accounts now; whoever is logged in stays so.
+
+    Attributes:
+        users: the names of all of them.
+    """
+
+    users: frozenset[str]
+
+
 class Tick(Struct, frozen=True, gc=False):
     """`Broker.next_deadline` has passed."""
 
@@ -104,6 +114,7 @@ Command = (
     | Committed
     | CommitFailed
     | MailboxLoaded
+    | UsersChanged
     | Tick
     | Stop
 )

@@ -50,14 +50,26 @@ class Lockouts:
         failures.count += 1
         if failures.count >= limits.LOGIN_FAILURES_MAX:
             failures.blocked_until = now + self._block_seconds
-        if len(self._unknown) > limits.UNKNOWN_NAMES_MAX:
-            del self._unknown[next(iter(self._unknown))]
+        self._forget_oldest()
         return failures.blocked_until is not None
 
     def reset(self, user: str) -> None:
         """Forget a name's failures: its password was right, or its block has ended."""
         names, name = self._find(user)
         names.pop(name, None)
+
+    def change_users(self, users: Collection[str]) -> None:
+        """Other names have an account from now on; the failures of all names stay counted."""
+        self._users = users
+        for name in [name for name in self._known if name not in users]:
+            self._unknown[name] = self._known.pop(name)
+        for name in [name for name in self._unknown if name in users]:
+            self._known[name] = self._unknown.pop(name)
+        self._forget_oldest()
+
+    def _forget_oldest(self) -> None:
+        while len(self._unknown) > limits.UNKNOWN_NAMES_MAX:
+            del self._unknown[next(iter(self._unknown))]
 
     def _find(self, user: str) -> tuple[dict[str, Failures], str]:
         """Where this name is counted; a stranger's is cut, so that it can't fill memory."""

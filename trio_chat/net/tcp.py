@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import errno
 import socket
+import ssl
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
 
 import trio
 
 from .. import limits
-from .transport import Handler, ListenError
+from .transport import Handler, HandshakeError, ListenError
 
-_NOTHING_YET = (BlockingIOError, InterruptedError)
+_NOTHING_YET = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+"""What a socket raises that would have to wait; the latter two of one with TLS around it."""
 
 
 def format_address(host: str, port: int) -> str:
@@ -24,25 +27,32 @@ def format_address(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+UNKNOWN_HOST = "0.0.0.0"  # noqa: S104  # an address that nobody has
+
+
 class TcpTransport:
-    """A connected socket behind the interface `Transport`; it takes the socket over."""
+    """A connected socket behind the interface `Transport`; it takes the socket over.
+
+    Attributes:
+        peer_host: the address of the other end without its port.
+    """
 
     def __init__(self, sock: socket.socket) -> None:
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         _notice_dead_peers(sock)
         self._sock = sock
-        try:
-            self.peer = format_address(*sock.getpeername()[:2])
-        except OSError:  # it was gone before it was accepted; reading will say so
-            self.peer = "unknown address"
+        self.peer_host = UNKNOWN_HOST
+        self.peer = "unknown address"
+        with suppress(OSError):  # it was gone before it was accepted; reading will say so
+            self.peer_host, port = sock.getpeername()[:2]
+            self.peer = format_address(self.peer_host, port)
 
     async def receive(self) -> bytes:
         while True:
             # Waiting first saves the system call that would find nothing, and is the
             # checkpoint that keeps a busy connection from starving the others.
-            if self._sock.fileno() < 0:
-                raise trio.ClosedResourceError
+            self._check_open()
             await trio.lowlevel.wait_readable(self._sock)
             try:
                 return self._sock.recv(limits.RECEIVE_BYTES_MAX)
@@ -51,9 +61,8 @@ class TcpTransport:
             except OSError as error:
                 raise trio.BrokenResourceError from error
 
-    def send_nowait(self, data: bytes | bytearray) -> int:
-        if self._sock.fileno() < 0:
-            raise trio.ClosedResourceError
+    def send_nowait(self, data: bytes | bytearray | memoryview) -> int:
+        self._check_open()
         try:
             return self._sock.send(data)
         except _NOTHING_YET:
@@ -62,15 +71,14 @@ class TcpTransport:
             raise trio.BrokenResourceError from error
 
     async def wait_writable(self) -> None:
-        if self._sock.fileno() < 0:
-            raise trio.ClosedResourceError
+        self._check_open()
         await trio.lowlevel.wait_writable(self._sock)
 
     def send_eof(self) -> None:
-        if self._sock.fileno() < 0:
-            raise trio.ClosedResourceError
+        self._check_open()
         try:
-            self._sock.shutdown(socket.SHUT_WR)
+            # Of the plain socket, whatever wraps it.
+            socket.socket.shutdown(self._sock, socket.SHUT_WR)
         except OSError as error:
             raise trio.BrokenResourceError from error
 
@@ -78,6 +86,27 @@ class TcpTransport:
         if self._sock.fileno() >= 0:
             trio.lowlevel.notify_closing(self._sock)
             self._sock.close()
+
+    async def peek(self) -> bytes:
+        """The first byte that comes, without taking it; empty at the end.
+
+        Only for a connection on which nothing was received yet.
+        """
+        await trio.lowlevel.wait_readable(self._sock)
+        try:
+            return self._sock.recv(1, socket.MSG_PEEK)
+        except OSError as error:
+            raise trio.BrokenResourceError from error
+
+    def detach(self) -> socket.socket:
+        """Give the socket away; this transport is closed then."""
+        sock = socket.socket(fileno=self._sock.detach())
+        sock.setblocking(False)
+        return sock
+
+    def _check_open(self) -> None:
+        if self._sock.fileno() < 0:
+            raise trio.ClosedResourceError
 
 
 def _notice_dead_peers(sock: socket.socket) -> None:
@@ -113,17 +142,27 @@ async def connect(host: str, port: int) -> TcpTransport:
     return _take_over(await trio.open_tcp_stream(host, port))
 
 
+Secure = Callable[[TcpTransport], Awaitable[TcpTransport]]
+"""Takes a new connection over, and agrees with its other end on how to talk."""
+
+
 class TcpListener:
     """Accepts TCP connections on one port.
 
     Attributes:
         port: to listen on; 0 lets the system pick one.
         host: a name or address of this machine to listen on; none for all of them.
+
+    Args:
+        port: see above.
+        host: see above.
+        secure: what to do with a connection before anything else; none for clear text.
     """
 
-    def __init__(self, port: int, host: str | None = None) -> None:
+    def __init__(self, port: int, host: str | None = None, secure: Secure | None = None) -> None:
         self.port = port
         self.host = host
+        self._secure = secure
         self._capacity = trio.CapacityLimiter(limits.CONNECTIONS_MAX)
 
     async def serve(
@@ -137,7 +176,11 @@ class TcpListener:
             transport = _take_over(stream)
             try:
                 async with self._capacity:
+                    if self._secure is not None:
+                        transport = await self._secure(transport)
                     await handler(transport)
+            except HandshakeError:
+                pass  # whoever that was, they know
             finally:
                 transport.close()
 

@@ -33,7 +33,11 @@ class Transport(Protocol):
         """The next bytes, at most `limits.RECEIVE_BYTES_MAX`; empty at the end."""
 
     def send_nowait(self, data: bytes | bytearray) -> int:
-        """Send what can be sent without waiting; return how many bytes that was."""
+        """Send what can be sent without waiting; return how many bytes that was.
+
+        What was not taken MUST come first in the next call, with as much behind it or more:
+        an encrypted connection may have begun with it.
+        """
 
     async def wait_writable(self) -> None:
         """Wait until `send_nowait` is likely to take something."""
@@ -50,6 +54,10 @@ Handler = Callable[[Transport], Awaitable[object]]
 
 class ListenError(FailureError):
     """It is not possible to listen where it was asked for."""
+
+
+class HandshakeError(FailureError):
+    """Two ends that are connected do not agree on how to talk."""
 
 
 class Listener(Protocol):

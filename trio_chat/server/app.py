@@ -13,9 +13,10 @@ from ..core.broker import Broker, Settings
 from ..core.commands import SessionOpened, Stop, session_id, session_name
 from ..net.transport import Listener, Transport
 from ..storage.store import Store
+from .accounts import Accounts
 from .connection import Connection
-from .credentials import Credentials
 from .hub import Hub
+from .passwords import check_passwords
 from .store_task import run_store
 
 NODE = 1
@@ -25,7 +26,7 @@ NODE = 1
 async def serve(
     listener: Listener,
     store: Store,
-    credentials: Credentials,
+    accounts: Accounts,
     settings: Settings,
     *,
     stop: trio.Event,
@@ -39,7 +40,7 @@ async def serve(
     Args:
         listener: where clients connect.
         store: what outlives the server; the caller closes it.
-        credentials: who may log in.
+        accounts: who may log in.
         settings: what the operator decides.
         stop: set it to end the server.
         log: takes a line for each event, if it is wanted.
@@ -49,7 +50,7 @@ async def serve(
         ListenError: if it cannot listen.
         StoreError: if the store cannot be read.
     """
-    hub = Hub(Broker(credentials.users, settings, await store.restore()), credentials, log)
+    hub = Hub(Broker(accounts.credentials.users, settings, await store.restore()), log)
     numbers = count(1)
 
     async def handle(transport: Transport) -> None:
@@ -64,6 +65,8 @@ async def serve(
     async with trio.open_nursery() as nursery:
         nursery.start_soon(hub.run)
         nursery.start_soon(run_store, store, hub.store_jobs, hub.submit, log)
+        nursery.start_soon(check_passwords, hub.password_jobs, accounts, hub.submit)
+        nursery.start_soon(accounts.watch, hub.submit, log)
         async with trio.open_nursery() as connections:
             async with trio.open_nursery() as accepting:
                 addresses = await accepting.start(listener.serve, handle, connections)

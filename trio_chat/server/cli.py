@@ -3,146 +3,113 @@
 from __future__ import annotations
 
 import argparse
-import math
 import os
 import resource
 import signal
+import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NoReturn
 
-import platformdirs
 import trio
 
-from .. import __version__, limits
+from .. import limits
 from ..core.broker import Settings
-from ..errors import FailureError, UsageError
+from ..errors import ErrorCode, FailureError, UsageError
+from ..net.identity import Identity, load_or_make
 from ..net.tcp import TcpListener
+from ..net.tls import Plaintext, TlsAcceptor, server_context
+from ..protocol import messages as wire
+from ..protocol.framing import encode_lines
 from ..storage.sqlite import open_sqlite
+from . import passwd
+from .accounts import Accounts, open_accounts
 from .app import serve
-from .credentials import Credentials, read_credentials
 from .log import log_to_stderr, write_line
+from .options import parse_arguments
 
 EXIT_FAILURE = 1
 EXIT_USAGE = 2
 
 
-class _Parser(argparse.ArgumentParser):
-    """Tells what is wrong in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message}; try {self.prog} --help")
+_TLS_REQUIRED = encode_lines(
+    [wire.Error(ErrorCode.TLS_REQUIRED, ErrorCode.TLS_REQUIRED.describe())]
+)
 
 
-def _port(text: str) -> int:
-    # Cut, as Python refuses to convert thousands of digits.
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:6]) <= 65535):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a port; give a number from 1 to 65535")
-    return int(text)
+def _identity(options: argparse.Namespace) -> Identity:
+    if options.cert is not None:
+        return Identity(options.cert, options.key)
+    return load_or_make(options.data_dir, "trio-chat server")
 
 
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not (math.isfinite(seconds) and seconds > 0):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
-    return seconds
-
-
-def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """Read the command line.
-
-    Raises:
-        UsageError: if something is wrong with it.
-    """
-    parser = _Parser(
-        prog="trio-chat-server",
-        description="The server of trio-chat, an instant messenger for terminals.",
-        allow_abbrev=False,
-    )
-    parser.add_argument("port", metavar="PORT", type=_port, help="TCP port to listen on")
-    parser.add_argument(
-        "block_duration",
-        metavar="BLOCK_DURATION",
-        type=_seconds,
-        help="seconds for which three wrong passwords in a row block a user name",
-    )
-    parser.add_argument(
-        "timeout",
-        metavar="TIMEOUT",
-        type=_seconds,
-        help="seconds without activity after which a user is logged out",
-    )
-    parser.add_argument(
-        "--credentials",
-        metavar="FILE",
-        type=Path,
-        default=Path("credentials.txt"),
-        help="'user password' lines (default: credentials.txt in the current directory)",
-    )
-    parser.add_argument(
-        "--data-dir",
-        metavar="DIR",
-        type=Path,
-        help="where mailboxes and blocks are kept (default: one for each port, below"
-        f" {platformdirs.user_data_path('trio-chat', appauthor=False)})",
-    )
-    parser.add_argument(
-        "--host",
-        metavar="ADDR",
-        help="listen on this address only (default: all addresses of this machine)",
-    )
-    parser.add_argument(
-        "-d", "--debug", action="store_true", help="tell on standard error what happens"
-    )
-    parser.add_argument("--version", action="version", version=f"trio-chat {__version__}")
-    return parser.parse_args(arguments)
-
-
-async def _stop_on_signal(stop: trio.Event) -> NoReturn:
-    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+async def _obey_signals(stop: trio.Event, accounts: Accounts) -> NoReturn:
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
         async for number in signals:
-            if stop.is_set():
+            if number == signal.SIGHUP:
+                accounts.reload()
+            elif stop.is_set():
                 os._exit(128 + number)  # the second one: the user has no patience left
-            stop.set()
+            else:
+                stop.set()
     raise AssertionError("signals never end")
 
 
-async def _run(arguments: argparse.Namespace, credentials: Credentials) -> None:
-    data_dir = arguments.data_dir or (
-        platformdirs.user_data_path("trio-chat", appauthor=False) / f"server-{arguments.port}"
-    )
+async def _run(options: argparse.Namespace, accounts: Accounts) -> None:
     stop = trio.Event()
+    context = server_context(_identity(options))
+    acceptor = TlsAcceptor(context, Plaintext(options.plaintext), _TLS_REQUIRED)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(_stop_on_signal, stop)
-        store = await open_sqlite(data_dir / "chat.db")
+        nursery.start_soon(_obey_signals, stop, accounts)
+        store = await open_sqlite(options.data_dir / "chat.db")
         try:
             await serve(
-                TcpListener(arguments.port, arguments.host),
+                TcpListener(options.port, options.host, acceptor),
                 store,
-                credentials,
-                Settings(arguments.block_duration, arguments.timeout),
+                accounts,
+                Settings(options.block_duration, options.timeout),
                 stop=stop,
-                log=log_to_stderr if arguments.debug else None,
+                log=log_to_stderr if options.debug else None,
             )
         finally:
             await store.close()
         nursery.cancel_scope.cancel()
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the server; return its exit code: 0, 1 for a failure, 2 for bad input."""
-    try:
-        parsed = parse_arguments(arguments)
-        credentials = read_credentials(parsed.credentials)
-    except UsageError as error:
-        return _fail(str(error), EXIT_USAGE)
-    code = 0
+def _serve(options: argparse.Namespace) -> None:
     _allow_connections()
+    trio.run(_run, options, open_accounts(options.credentials))
+
+
+def _fingerprint(options: argparse.Namespace) -> None:
+    certificate_path = options.data_dir / "certificate.pem"
+    if not certificate_path.exists():
+        raise FailureError(
+            f"there is no {certificate_path}; a server makes it when it starts there"
+            " for the first time"
+        )
+    _say(Identity(certificate_path, options.data_dir / "key.pem").fingerprint)
+
+
+def _passwd(options: argparse.Namespace) -> None:
+    if options.hash_all:
+        _say(passwd.hash_all(options.credentials))
+    elif options.remove is not None:
+        _say(passwd.remove(options.credentials, options.remove))
+    else:
+        _say(passwd.set_password(options.credentials, options.user))
+
+
+_COMMANDS = {"serve": _serve, "fingerprint": _fingerprint, "passwd": _passwd}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one of the commands; return the exit code: 0, 1 for a failure, 2 for bad input."""
+    code = 0
     try:
-        trio.run(_run, parsed, credentials)
+        options = parse_arguments(sys.argv[1:] if arguments is None else arguments)
+        _COMMANDS[options.command](options)
+    except* UsageError as errors:
+        code = _fail(_first_of(errors), EXIT_USAGE)
     except* FailureError as failures:
         code = _fail(_first_of(failures), EXIT_FAILURE)
     except* KeyboardInterrupt:
@@ -164,6 +131,10 @@ def _first_of(group: BaseException) -> str:
     while isinstance(group, BaseExceptionGroup):
         group = group.exceptions[0]
     return str(group)
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
 
 
 def _fail(text: str, code: int) -> int:

@@ -1,20 +1,48 @@
-"""The accounts: ``user password`` lines of a text file (assignment, section 3.1)."""
+"""The accounts: ``user password`` lines of a text file (assignment, section 3.1).
+
+A password stands there as it is, or as an argon2id hash, which `passwd` makes of it. Whoever
+tries to log in must not learn from the time that it takes whether a name exists: so as soon
+as one entry is hashed, every check computes one hash, whatever the name.
+"""
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import re
 import secrets
-from collections.abc import Mapping, Set
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+
+import argon2
 
 from .. import limits
 from ..errors import UsageError
 
+HASH_PREFIX = "$argon2id$"
+
+BOM = b"\xef\xbb\xbf"
+"""What some editors put at the beginning of a file in UTF-8."""
+
+HASHER = argon2.PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
+"""Makes new hashes: 19 MiB and two passes, on one core, as OWASP recommends."""
+
+
+MEMORY_KIB_MAX = 1024 * 1024
+ROUNDS_MAX = 1000
+LANES_MAX = 64
+"""What a hash may ask for; one that asks for more would keep a server busy for minutes."""
+
+_HASH = re.compile(
+    r"\$argon2id\$v=(?:16|19)\$m=(\d{1,9}),t=(\d{1,9}),p=(\d{1,9})"
+    r"\$([A-Za-z0-9+/]+)\$([A-Za-z0-9+/]+)",
+    re.ASCII,
+)
+
 
 def _digest(password: str) -> bytes:
-    return hashlib.sha256(password.encode()).digest()
+    return hashlib.sha256(password.encode(errors="surrogatepass")).digest()
 
 
 class Credentials:
@@ -22,21 +50,45 @@ class Credentials:
 
     Attributes:
         users: the names that have an account.
+        is_slow: whether a check takes long, and so belongs in a thread.
     """
 
-    def __init__(self, passwords: Mapping[str, str]) -> None:
+    def __init__(self, entries: Mapping[str, str]) -> None:
+        self.users = frozenset(entries)
+        self._hashes = {
+            user: entry for user, entry in entries.items() if entry.startswith(HASH_PREFIX)
+        }
         # Digests are all of one length, so that comparing takes the same time for all.
-        self._digests = {user: _digest(password) for user, password in passwords.items()}
+        self._digests = {
+            user: _digest(entry) for user, entry in entries.items() if user not in self._hashes
+        }
         self._nobody = secrets.token_bytes(hashlib.sha256().digest_size)
-        self.users: Set[str] = self._digests.keys()
+        self.is_slow = bool(self._hashes)
+        if self.is_slow:
+            # It costs as much as theirs do, if they were all made in the same way. Nothing
+            # has this hash, so it need not be computed.
+            start, salt, digest = next(iter(self._hashes.values())).rsplit("$", 2)
+            salt, digest = (_encoded(secrets.token_bytes(len(_decoded(s)))) for s in (salt, digest))
+            self._nobodys_hash = f"{start}${salt}${digest}"
 
     def check(self, user: str, password: str) -> bool:
         """Whether this is the user's password; as slow for users that don't exist."""
-        return hmac.compare_digest(self._digests.get(user, self._nobody), _digest(password))
+        digest = self._digests.get(user, self._nobody)
+        is_plain_right = hmac.compare_digest(digest, _digest(password))
+        if not self.is_slow:
+            return is_plain_right
+        try:
+            HASHER.verify(
+                self._hashes.get(user, self._nobodys_hash),
+                password.encode(errors="surrogatepass"),
+            )
+        except argon2.exceptions.VerificationError:  # a mismatch, or not enough memory
+            return is_plain_right
+        return user in self._hashes
 
 
-def parse_credentials(data: bytes, name: str) -> Credentials:
-    """Read the lines of a credentials file.
+def parse_lines(data: bytes, name: str) -> Iterator[tuple[int, str, str]]:
+    """Read the lines of a credentials file: number of the line, user and entry of each.
 
     User and password are parted by blanks and are case-sensitive. Empty lines and CRLF
     don't matter.
@@ -48,8 +100,8 @@ def parse_credentials(data: bytes, name: str) -> Credentials:
     Raises:
         UsageError: names the line at fault.
     """
-    passwords: dict[str, str] = {}
-    for number, raw_line in enumerate(data.removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):
+    users: set[str] = set()
+    for number, raw_line in enumerate(data.removeprefix(BOM).split(b"\n"), 1):
         where = f"{name}, line {number}"
         try:
             line = raw_line.decode().strip(" \t\r")
@@ -61,19 +113,73 @@ def parse_credentials(data: bytes, name: str) -> Credentials:
         if len(words) != 2:
             # Not quoted: it is likely to hold a password.
             raise UsageError(f"{where}: expected a user name, a blank and a password")
-        user, password = words
-        if not user.isprintable():
-            raise UsageError(f"{where}: the user name has a control character")
-        if len(user.encode()) > limits.NAME_BYTES_MAX:
-            raise UsageError(f"{where}: a user name can have {limits.NAME_BYTES_MAX} bytes")
-        if len(password.encode()) > limits.PASSWORD_BYTES_MAX:
-            raise UsageError(f"{where}: a password can have {limits.PASSWORD_BYTES_MAX} bytes")
-        if user in passwords:
+        user, entry = words
+        fault = fault_of_user(user) or fault_of_entry(entry)
+        if fault is not None:
+            raise UsageError(f"{where}: {fault}")
+        if user in users:
             raise UsageError(f"{where}: user {user} stands in an earlier line too")
-        passwords[user] = password
-    if not passwords:
+        users.add(user)
+        yield number, user, entry
+
+
+def fault_of_user(user: str) -> str | None:
+    """What is wrong with a user name, if anything is."""
+    if not user or re.search(r"\s", user) or not user.isprintable():
+        return "a user name has no blanks or control characters"
+    if len(user.encode()) > limits.NAME_BYTES_MAX:
+        return f"a user name can have {limits.NAME_BYTES_MAX} bytes"
+    return None
+
+
+def fault_of_entry(entry: str) -> str | None:
+    """What is wrong with a password, or with the hash of one, if anything is."""
+    if len(entry.encode()) > limits.PASSWORD_BYTES_MAX:
+        return f"a password can have {limits.PASSWORD_BYTES_MAX} bytes"
+    if entry.startswith(HASH_PREFIX) and not _is_usable_hash(entry):
+        return "not a valid argon2id hash"
+    return None
+
+
+def _is_usable_hash(entry: str) -> bool:
+    """Whether `argon2` can check passwords with it; trying that would take a hash."""
+    found = _HASH.fullmatch(entry)
+    if found is None:
+        return False
+    memory, rounds, lanes = map(int, found.groups()[:3])
+    salt, digest = map(_decoded, found.groups()[3:])
+    return (
+        8 * lanes <= memory <= MEMORY_KIB_MAX
+        and 1 <= rounds <= ROUNDS_MAX
+        and 1 <= lanes <= LANES_MAX
+        and len(salt) >= 8
+        and len(digest) >= 4
+    )
+
+
+def _encoded(data: bytes) -> str:
+    """Base64 without padding."""
+    return base64.b64encode(data).decode().rstrip("=")
+
+
+def _decoded(text: str) -> bytes:
+    """The bytes of base64 without padding; none if bits are left over."""
+    if len(text) % 4 == 1:
+        return b""
+    data = base64.b64decode(text + "=" * (-len(text) % 4))
+    return data if _encoded(data) == text else b""
+
+
+def parse_credentials(data: bytes, name: str) -> Credentials:
+    """Read a credentials file's content; see `parse_lines`.
+
+    Raises:
+        UsageError: names the line at fault.
+    """
+    entries = {user: entry for _, user, entry in parse_lines(data, name)}
+    if not entries:
         raise UsageError(f"{name} has no users; add a line: a user name, a blank and a password")
-    return Credentials(passwords)
+    return Credentials(entries)
 
 
 def read_credentials(path: Path) -> Credentials:

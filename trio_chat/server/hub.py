@@ -20,7 +20,6 @@ from ..core import effects
 from ..core.broker import Broker
 from ..core.commands import (
     Command,
-    PasswordChecked,
     Requests,
     SessionFailed,
     SessionId,
@@ -31,7 +30,6 @@ from ..core.effects import Commit, LoadMailbox
 from ..errors import ErrorCode
 from ..protocol.framing import encode_line
 from .connection import Connection
-from .credentials import Credentials
 from .log import describe
 
 StoreJob = Commit | LoadMailbox
@@ -42,19 +40,20 @@ class Hub:
 
     Attributes:
         store_jobs: what the store task has to do.
+        password_jobs: what the password task has to do.
         stopped: set after a `Stop` command, when nothing is left to be saved.
     """
 
-    def __init__(
-        self, broker: Broker, credentials: Credentials, log: Callable[[str], None] | None
-    ) -> None:
+    def __init__(self, broker: Broker, log: Callable[[str], None] | None) -> None:
         self._broker = broker
-        self._credentials = credentials
         self._log = log
         self._submit, self._commands = trio.open_memory_channel[Command](limits.COMMANDS_QUEUE_MAX)
         # At most one commit and one load for each session are ever asked for, so there is
         # always room here, and the broker never waits for the disk.
         self._store, self.store_jobs = trio.open_memory_channel[StoreJob](limits.STORE_QUEUE_MAX)
+        self._passwords, self.password_jobs = trio.open_memory_channel[effects.CheckPassword](
+            limits.PASSWORD_QUEUE_MAX
+        )
         self._connections: dict[SessionId, Connection] = {}
         self._touched: dict[Connection, None] = {}
         self._own: deque[Command] = deque()
@@ -146,8 +145,12 @@ class Hub:
             connection.finish()
 
     def _check_password(self, effect: effects.CheckPassword) -> None:
-        correct = self._credentials.check(effect.user, effect.password)
-        self._own.append(PasswordChecked(effect.session, effect.user, correct))
+        try:
+            self._passwords.send_nowait(effect)
+        except trio.WouldBlock:
+            # Whoever connects, logs in and goes, again and again, leaves a job each time.
+            code = ErrorCode.LOGIN_BUSY
+            self._own.append(SessionFailed(effect.session, code, code.describe()))
 
     def _store_job(self, effect: StoreJob) -> None:
         self._store.send_nowait(effect)

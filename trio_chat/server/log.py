@@ -38,7 +38,7 @@ def _describe_field(event: msgspec.Struct, name: str, value: object) -> str:
         return session_name(value)
     if isinstance(value, msgspec.Struct):
         return f"({describe(value)})"
-    if isinstance(value, tuple | list):
+    if isinstance(value, tuple | list | frozenset):
         return f"({len(value)})"
     if isinstance(value, Enum):
         return str(value.value)

@@ -1,0 +1,101 @@
+"""What many logins at once cost those who are already online.
+
+Two users write to each other, one message at a time; meanwhile 200 others log in, all at
+once. Shown are how many logins a second were done, and how long the messages took from
+sender to receiver: first with nobody logging in, then during the logins. All of it against
+argon2id entries, and against plain ones. Linux only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import time
+
+from trio_chat.server.credentials import HASHER
+
+from .load import Client, Load
+from .server_process import ServerProcess, password_of
+
+TEXT = b"x" * 64
+GAP_SECONDS = 0.002
+QUIET_SECONDS = 2.0
+
+
+class Probe:
+    """Two users who are online, and how long each message between them took.
+
+    Attributes:
+        seconds: that each message took to its receiver.
+    """
+
+    def __init__(self, load: Load, port: int) -> None:
+        load.log_in(2, port, password_of(0))
+        load.settle()
+        self._load = load
+        self._sender, self._receiver = load.clients
+        self.seconds: list[float] = []
+
+    def step(self) -> None:
+        """Send a message, wait until it arrives, and a little more; serve everybody."""
+        expected = self._receiver.deliveries + 1
+        start = time.perf_counter()
+        self._sender.message(self._receiver.name, TEXT, 1)
+        self._load.run_while(lambda: self._receiver.deliveries < expected, lambda client: None)
+        self.seconds.append(time.perf_counter() - start)
+        self._load.settle(GAP_SECONDS)
+
+
+def shown(seconds: list[float]) -> str:
+    """Median, 99th percentile and maximum, in milliseconds, as cells of a table."""
+    cuts = statistics.quantiles(seconds, n=100, method="inclusive")
+    return " | ".join(f"{value * 1000:.1f}" for value in (cuts[49], cuts[98], max(seconds)))
+
+
+def measure(name: str, entry: str | None, count: int) -> None:
+    """Log so many in at once; print two rows, without and with that."""
+    with ServerProcess(count + 2, entry=entry) as server:
+        load = Load()
+        probe = Probe(load, server.port)
+        end = time.perf_counter() + QUIET_SECONDS
+        while time.perf_counter() < end:
+            probe.step()
+        print(f"| {name}, nobody logs in | | {len(probe.seconds)} | {shown(probe.seconds)} |")
+
+        probe.seconds.clear()
+        start = time.perf_counter()
+        waiting = [Client(number, server.port, password_of(0)) for number in range(2, count + 2)]
+        for client in waiting:
+            client.sock.setblocking(False)
+            load.add(client)
+        # Each is answered with "ok" to its login.
+        while waiting:
+            probe.step()
+            waiting = [client for client in waiting if not client.answers]
+        rate = count / (time.perf_counter() - start)
+        print(
+            f"| {name}, {count} log in | {rate:,.0f} | {len(probe.seconds)} |"
+            f" {shown(probe.seconds)} |",
+            flush=True,
+        )
+        load.close()
+
+
+def main() -> None:
+    """Measure both kinds of entries; print a table in Markdown."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--logins", type=int, default=200, help="at once (default 200)")
+    parser.add_argument("--runs", type=int, default=3, help="of each kind (default 3)")
+    arguments = parser.parse_args()
+    hashed = HASHER.hash(password_of(0))  # one for all: making it takes as long as a login
+    print(f"{len(os.sched_getaffinity(0))} processors\n")
+    print("| entries | logins/s | messages | p50 ms | p99 ms | max ms |")
+    print("|---|---|---|---|---|---|")
+    for name, entry in (("argon2id", hashed), ("plain", password_of(0))):
+        for _ in range(arguments.runs):
+            measure(name, entry, arguments.logins)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,341 @@
+"""TLS over real sockets on loopback: what goes through, and who is turned away, and why."""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+import struct
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import trio
+
+from trio_chat import limits
+from trio_chat.net import tls
+from trio_chat.net.identity import Identity, load_or_make
+from trio_chat.net.outbox import Outbox
+from trio_chat.net.tcp import TcpListener, TcpTransport, connect
+from trio_chat.net.tls import Plaintext, TlsAcceptor, TlsTransport, handshake
+from trio_chat.net.transport import HandshakeError, Transport
+
+from .certificates import Authority
+
+HOST = "127.0.0.1"
+REFUSAL = b"no clear text here\n"
+SECONDS_MAX = 20.0
+
+
+@pytest.fixture
+def identity(tmp_path: Path) -> Identity:
+    return load_or_make(tmp_path / "server", "server")
+
+
+async def echo(transport: Transport) -> None:
+    """Say everything again, without ever waiting for who listens."""
+    outbox = Outbox(transport)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(outbox.run)
+        while data := await transport.receive():
+            outbox.send(data)
+        outbox.finish()
+
+
+@asynccontextmanager
+async def serving(
+    identity: Identity, plaintext: Plaintext = Plaintext.LOOPBACK
+) -> AsyncIterator[int]:
+    """An echo behind an acceptor; its port."""
+    acceptor = TlsAcceptor(tls.server_context(identity), plaintext, REFUSAL)
+    with trio.fail_after(SECONDS_MAX):
+        async with trio.open_nursery() as nursery:
+            listener = TcpListener(0, HOST, acceptor)
+            (address,) = await nursery.start(listener.serve, echo, nursery)
+            yield int(address.rpartition(":")[2])
+            nursery.cancel_scope.cancel()
+
+
+async def connect_securely(
+    port: int, context: ssl.SSLContext | None = None, name: str = HOST
+) -> TlsTransport:
+    return await handshake(
+        await connect(HOST, port), context or tls.pinning_context(), server_name=name
+    )
+
+
+async def raw_pair() -> tuple[TcpTransport, trio.SocketStream]:
+    """Our end of a connection, and the other one for a script."""
+    (listener,) = await trio.open_tcp_listeners(0, host=HOST)
+    async with listener:
+        transport = await connect(HOST, listener.socket.getsockname()[1])
+        return transport, await listener.accept()
+
+
+def reset(stream: trio.SocketStream) -> None:
+    """Tear a connection down without a goodbye."""
+    stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    stream.socket.close()
+
+
+# -- What goes through ---------------------------------------------------------------------
+
+
+async def test_the_certificate_of_the_server_is_seen(identity: Identity) -> None:
+    async with serving(identity) as port:
+        transport = await connect_securely(port)
+        assert transport.peer_certificate == identity.certificate
+        assert transport.peer == f"{HOST}:{port}"
+        transport.close()
+
+
+@pytest.mark.parametrize("piece", [1_000, 16_384, 1_000_000])
+async def test_megabytes_go_both_ways_without_loss(identity: Identity, piece: int) -> None:
+    data = os.urandom(8_000_000)
+    async with serving(identity) as port:
+        transport = await connect_securely(port)
+        outbox = Outbox(transport)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(outbox.run)
+            for begin in range(0, len(data), piece):
+                outbox.send(data[begin : begin + piece])
+            received = bytearray()
+            while len(received) < len(data):
+                chunk = await transport.receive()
+                assert chunk
+                received += chunk
+            outbox.finish()
+        assert received == data
+        transport.close()
+
+
+async def test_a_connection_that_breaks_lets_its_outbox_end(identity: Identity) -> None:
+    async with serving(identity) as port:
+        client = await connect(HOST, port)
+        transport = await handshake(client, tls.pinning_context(), server_name=HOST)
+        outbox = Outbox(transport)
+        while outbox.send(b"x" * 1_000_000):
+            pass
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(outbox.run)
+            outbox.finish()
+            await trio.testing.wait_all_tasks_blocked()
+            transport.close()
+
+
+async def test_of_records_that_are_damaged_nothing_is_received(identity: Identity) -> None:
+    async with serving(identity) as port:
+        transport = await connect_securely(port)
+        os.write(transport._sock.fileno(), b"\x17\x03\x03\x00\x20" + b"x" * 32)  # past TLS
+        with pytest.raises(trio.BrokenResourceError):
+            await transport.receive()
+        transport.close()
+
+
+# -- Handshakes that fail ------------------------------------------------------------------
+
+
+async def refusal_of(port: int, context: ssl.SSLContext, name: str = HOST) -> str:
+    with pytest.raises(HandshakeError) as caught:
+        await connect_securely(port, context, name)
+    return str(caught.value)
+
+
+async def test_a_peer_that_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "HANDSHAKE_SECONDS_MAX", 0.05)
+    transport, other = await raw_pair()
+    async with other:
+        with pytest.raises(HandshakeError, match="did not finish the TLS handshake in time"):
+            await handshake(transport, tls.pinning_context(), server_name=HOST)
+        while await other.receive_some():  # up to the end: it was closed
+            pass
+
+
+@pytest.mark.parametrize("data", [b"SSH-2.0-OpenSSH_9.2\r\n" * 10, b"\x16\x03\x01\xff\xff", b""])
+async def test_a_peer_that_talks_something_else(data: bytes) -> None:
+    transport, other = await raw_pair()
+    await other.send_all(data)
+    await other.send_eof()
+    with pytest.raises(HandshakeError, match="broke the handshake off"):
+        await handshake(transport, tls.pinning_context(), server_name=HOST)
+    await other.aclose()
+
+
+async def test_a_peer_that_has_gone(identity: Identity) -> None:
+    for context, name in ((tls.pinning_context(), HOST), (tls.server_context(identity), None)):
+        transport, other = await raw_pair()
+        reset(other)
+        await trio.lowlevel.wait_readable(transport._sock)
+        with pytest.raises(HandshakeError, match="broke the handshake off"):
+            await handshake(transport, context, server_name=name)
+
+
+async def test_a_handshake_that_is_cancelled_closes() -> None:
+    transport, other = await raw_pair()
+    async with other:
+        with trio.move_on_after(0.01) as scope:
+            await handshake(transport, tls.pinning_context(), server_name=HOST)
+        assert scope.cancelled_caught
+        while await other.receive_some():
+            pass
+
+
+async def test_older_versions_are_refused(identity: Identity) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    async with serving(identity) as port:
+        assert await refusal_of(port, context) == (
+            "it does not speak TLS 1.3, or broke the handshake off"
+        )
+
+
+async def test_what_an_authority_has_signed_is_accepted(tmp_path: Path) -> None:
+    authority = Authority(tmp_path / "authority")
+    for host in (HOST, "chat.example"):
+        async with serving(authority.issue(host)) as port:
+            context = tls.authority_context(authority.path)
+            (await connect_securely(port, context, host)).close()
+
+
+async def test_another_authority_or_another_name_is_refused(
+    tmp_path: Path, identity: Identity
+) -> None:
+    authority, other = Authority(tmp_path / "authority"), Authority(tmp_path / "other")
+    async with serving(authority.issue("chat.example")) as port:
+        text = await refusal_of(port, tls.authority_context(other.path), "chat.example")
+        assert text.startswith("its certificate is not valid: ")
+        text = await refusal_of(port, tls.authority_context(authority.path), "else.example")
+        assert "not valid for 'else.example'" in text
+        text = await refusal_of(port, tls.authority_context(authority.path), HOST)
+        assert f"not valid for '{HOST}'" in text
+    async with serving(identity) as port:
+        text = await refusal_of(port, tls.authority_context(authority.path))
+        assert text.startswith("its certificate is not valid: self-signed certificate")
+
+
+def test_authorities_that_are_none(tmp_path: Path) -> None:
+    (tmp_path / "empty").write_text("")
+    for name in ("missing", "empty"):
+        with pytest.raises(OSError):  # noqa: PT011  # any of them
+            tls.authority_context(tmp_path / name)
+
+
+# -- Clear text ----------------------------------------------------------------------------
+
+
+async def answer_to_clear_text(port: int) -> bytes:
+    transport = await connect(HOST, port)
+    transport.send_nowait(b'{"t":"hello"}\n')
+    answer = await transport.receive()
+    transport.close()
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("plaintext", "loopback", "answer"),
+    [
+        (Plaintext.LOOPBACK, True, b'{"t":"hello"}\n'),
+        (Plaintext.ALWAYS, True, b'{"t":"hello"}\n'),
+        (Plaintext.NEVER, True, REFUSAL),
+        (Plaintext.LOOPBACK, False, REFUSAL),
+        (Plaintext.ALWAYS, False, b'{"t":"hello"}\n'),
+        (Plaintext.NEVER, False, REFUSAL),
+    ],
+)
+async def test_clear_text_is_accepted_from_whom_the_policy_says(
+    identity: Identity,
+    monkeypatch: pytest.MonkeyPatch,
+    plaintext: Plaintext,
+    loopback: bool,
+    answer: bytes,
+) -> None:
+    monkeypatch.setattr(tls, "is_loopback", lambda _: loopback)
+    async with serving(identity, plaintext) as port:
+        assert await answer_to_clear_text(port) == answer
+        transport = await connect_securely(port)
+        transport.send_nowait(b"and TLS always")
+        assert await transport.receive() == b"and TLS always"
+        transport.close()
+
+
+async def test_after_the_refusal_comes_the_end(identity: Identity) -> None:
+    async with serving(identity, Plaintext.NEVER) as port:
+        transport = await connect(HOST, port)
+        transport.send_nowait(b'{"t":"hello"}\n')
+        assert await transport.receive() == REFUSAL
+        assert await transport.receive() == b""
+        transport.close()
+
+
+async def test_the_first_byte_decides_even_if_it_comes_alone(identity: Identity) -> None:
+    async with serving(identity) as port:
+        for data in (b"{", b"\x00", b"\x15"):
+            transport = await connect(HOST, port)
+            transport.send_nowait(data)
+            assert await transport.receive() == data
+            transport.close()
+        transport = await connect(HOST, port)
+        transport.send_nowait(b"\x16")
+        transport.send_eof()
+        assert b"\x16" not in await transport.receive()
+        transport.close()
+
+
+async def test_whoever_says_nothing_is_dropped(
+    identity: Identity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "LOGIN_SECONDS_MAX", 0.05)
+    async with serving(identity) as port:
+        transport = await connect(HOST, port)
+        assert await transport.receive() == b""
+        transport.close()
+
+
+async def test_whoever_begins_a_handshake_and_stops_is_dropped(
+    identity: Identity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "HANDSHAKE_SECONDS_MAX", 0.05)
+    async with serving(identity) as port:
+        transport = await connect(HOST, port)
+        transport.send_nowait(b"\x16\x03\x01")
+        assert await transport.receive() == b""
+        transport.close()
+
+
+@pytest.mark.parametrize("data", [b"", b"\x16", b"{", b"\x16\x03\x01\x00\x05hello"])
+async def test_whoever_connects_and_drops_disturbs_nobody(identity: Identity, data: bytes) -> None:
+    async with serving(identity, Plaintext.NEVER) as port:
+        for torn in (True, False):
+            for _ in range(5):
+                stream = await trio.open_tcp_stream(HOST, port)
+                if data:
+                    await stream.send_all(data)
+                if torn:
+                    reset(stream)
+                else:
+                    await stream.aclose()
+        transport = await connect_securely(port)
+        transport.send_nowait(b"still there?")
+        assert await transport.receive() == b"still there?"
+        transport.close()
+
+
+@pytest.mark.parametrize(
+    ("host", "answer"),
+    [
+        ("127.0.0.1", True),
+        ("127.8.9.10", True),
+        ("::1", True),
+        ("::ffff:127.0.0.1", True),
+        ("::ffff:192.0.2.1", False),
+        ("192.0.2.1", False),
+        ("0.0.0.0", False),  # noqa: S104
+        ("fe80::1%eth0", False),
+        ("2001:db8::1", False),
+    ],
+)
+def test_loopback(host: str, answer: bool) -> None:
+    assert tls.is_loopback(host) is answer

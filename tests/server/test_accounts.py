@@ -1,0 +1,244 @@
+"""Accounts that change while people chat.
+
+The clock stands still but for the jumps of a test, as the file is read in a worker thread,
+of which trio's autojump knows nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from trio_chat import limits
+from trio_chat.core.commands import Command, UsersChanged
+from trio_chat.errors import ErrorCode, UsageError
+from trio_chat.protocol import messages as wire
+from trio_chat.server.accounts import Accounts, open_accounts
+
+from .harness import running_chat
+from .program import running_server, talker, wait_until
+
+HANS, YODA, LUKE = "hans secret-hans\n", "yoda secret-yoda\n", "luke secret-luke\n"
+
+
+def write(path: Path, text: str) -> None:
+    path.write_text(text)
+
+
+class Watch:
+    """Accounts whose file is watched.
+
+    Attributes:
+        accounts: those.
+        path: of the file.
+        log: what was written into the debug log.
+    """
+
+    def __init__(self, path: Path, clock: MockClock) -> None:
+        self.path = path
+        self.accounts = open_accounts(path)
+        self.log: list[str] = []
+        self._clock = clock
+        self._send, self._commands = trio.open_memory_channel[Command](10)
+
+    async def run(self) -> None:
+        await self.accounts.watch(self._send.send, self.log.append)
+
+    async def look(self) -> None:
+        """Let the time pass until the next look begins."""
+        await wait_all_tasks_blocked()
+        self._clock.jump(limits.CREDENTIALS_LOOK_SECONDS)
+
+    async def changed(self) -> frozenset[str]:
+        """The users that the next look brings."""
+        await self.look()
+        command = await self._commands.receive()
+        assert isinstance(command, UsersChanged)
+        assert command.users == self.accounts.credentials.users
+        return command.users
+
+    def expect_nothing(self) -> None:
+        with pytest.raises(trio.WouldBlock):
+            self._commands.receive_nowait()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "accounts"
+    path.write_text(HANS + YODA)
+    return path
+
+
+@pytest.fixture
+async def watch(path: Path, mock_clock: MockClock, nursery: trio.Nursery) -> AsyncIterator[Watch]:
+    watch = Watch(path, mock_clock)
+    nursery.start_soon(watch.run)
+    yield watch
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_changed_file_is_taken_over_at_the_next_look(watch: Watch) -> None:
+    watch.path.write_text(HANS + LUKE)
+    assert await watch.changed() == {"hans", "luke"}
+    assert watch.accounts.credentials.check("luke", "secret-luke")
+    assert watch.log == [f"read 2 accounts from {watch.path}"]
+
+
+async def test_a_file_that_was_replaced_counts_though_it_looks_the_same(watch: Watch) -> None:
+    status = watch.path.stat()
+    new = watch.path.with_name("new")
+    new.write_text(HANS.upper() + YODA)
+    os.utime(new, ns=(status.st_atime_ns, status.st_mtime_ns))
+    new.replace(watch.path)
+    assert await watch.changed() == {"HANS", "yoda"}
+
+
+async def test_a_file_that_does_not_change_is_not_read(
+    watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = watch.accounts.credentials
+    for _ in range(5):
+        await watch.look()
+    await wait_all_tasks_blocked()
+    watch.expect_nothing()
+    assert watch.accounts.credentials is before
+
+
+async def test_a_reload_that_was_asked_for_happens_though_nothing_seems_changed(
+    watch: Watch,
+) -> None:
+    status = watch.path.stat()
+    watch.path.write_text(HANS.upper() + YODA)
+    os.utime(watch.path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    watch.accounts.reload()
+    assert await watch.changed() == {"HANS", "yoda"}
+    before = watch.accounts.credentials
+    await watch.look()
+    await wait_all_tasks_blocked()
+    assert watch.accounts.credentials is before
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("hans secret-hans\nyoda\n", "line 2: expected a user name, a blank and a password"),
+        ("hans $argon2id$nonsense\n", "line 1: not a valid argon2id hash"),
+        ("", "has no users"),
+        (None, "No such file or directory"),
+    ],
+)
+async def test_a_file_that_cannot_be_used_changes_nothing_and_is_logged_once(
+    watch: Watch, content: str | None, reason: str
+) -> None:
+    before = watch.accounts.credentials
+    watch.path.unlink()
+    if content is not None:
+        watch.path.write_text(content)
+    await watch.look()
+    while not watch.log:
+        await trio.lowlevel.checkpoint()
+    await watch.look()
+    await wait_all_tasks_blocked()
+    [line] = watch.log
+    assert line.startswith("the accounts stay as they are: ")
+    assert reason in line
+    assert "secret" not in line
+    assert watch.accounts.credentials is before
+    watch.expect_nothing()
+    watch.path.write_text(LUKE)
+    assert await watch.changed() == {"luke"}
+
+
+async def test_a_change_while_the_server_starts_is_not_missed(
+    path: Path, mock_clock: MockClock, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read_bytes = Path.read_bytes
+
+    def read_and_change(path: Path) -> bytes:
+        data = read_bytes(path)
+        path.write_text(HANS + YODA + LUKE)
+        return data
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", read_and_change)
+        watch = Watch(path, mock_clock)
+    assert watch.accounts.credentials.users == {"hans", "yoda"}
+    nursery.start_soon(watch.run)
+    assert await watch.changed() == {"hans", "yoda", "luke"}
+    nursery.cancel_scope.cancel()
+
+
+def test_a_file_that_cannot_be_used_at_the_start_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="No such file"):
+        open_accounts(tmp_path / "missing")
+
+
+async def test_accounts_without_a_file_never_change(path: Path) -> None:
+    accounts = Accounts(open_accounts(path).credentials)
+
+    async def submit(command: Command) -> None:
+        raise AssertionError(command)
+
+    accounts.reload()
+    await accounts.watch(submit, None)  # returns
+
+
+# -- In a server ---------------------------------------------------------------------------------
+
+
+async def test_a_removed_user_is_unknown_from_then_on_and_who_is_online_stays_so(
+    path: Path, mock_clock: MockClock
+) -> None:
+    write(path, HANS + YODA + LUKE)
+    async with running_chat(accounts=open_accounts(path), debug=True) as chat:
+        hans, yoda = await chat.login("hans"), await chat.login("yoda")
+        await hans.expect(wire.Presence)
+        write(path, HANS + YODA.replace("secret", "another"))
+        await wait_all_tasks_blocked()
+        mock_clock.jump(limits.CREDENTIALS_LOOK_SECONDS)
+        while not any("UsersChanged" in line for line in chat.log):
+            await trio.lowlevel.checkpoint()
+
+        refused = await hans.refused(wire.Message, to="luke", text="hello")
+        assert refused.code is ErrorCode.UNKNOWN_USER
+        stranger = await chat.greeted()
+        for user in ("luke", "yoda"):
+            reply = await stranger.try_login(user, f"secret-{user}")
+            assert isinstance(reply, wire.Error)
+            assert reply.code is ErrorCode.INVALID_PASSWORD
+        reply = await stranger.try_login("yoda", "another-yoda")
+        assert isinstance(reply, wire.Error)
+        assert reply.code is ErrorCode.ALREADY_ONLINE
+
+        await hans.tell(yoda, "yoda", "still there?")
+        await yoda.tell(hans, "hans", "yes")
+        for client in (hans, yoda, stranger):
+            client.drop()
+        await wait_all_tasks_blocked()
+        mock_clock.autojump_threshold = 0
+
+
+def test_the_program_reads_its_accounts_again_when_asked_and_by_itself(tmp_path: Path) -> None:
+    path = tmp_path / "credentials.txt"
+    with running_server(tmp_path, "-d") as server, talker(server.port) as hans:
+        hans.log_in("hans", "solo")
+        path.write_text("hans solo\nluke skywalker\n")
+        wait_until(lambda: "UsersChanged users=(2)" in server.printed()[1])
+        with talker(server.port) as luke:
+            luke.log_in("luke", "skywalker")
+        hans.send(wire.Message(2, "yoda", "gone?"))
+        while not isinstance(reply := hans.next(), wire.Error):
+            assert isinstance(reply, wire.Presence)
+        assert reply.code is ErrorCode.UNKNOWN_USER
+        reads = server.printed()[1].count("read 2 accounts")
+        server.send_signal(signal.SIGHUP)
+        wait_until(lambda: server.printed()[1].count("read 2 accounts") > reads)
+        hans.send(wire.WhoElse(3))
+        while not isinstance(reply := hans.next(), wire.Users):
+            assert isinstance(reply, wire.Presence)

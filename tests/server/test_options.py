@@ -1,0 +1,80 @@
+"""What may stand on the server's command line; the errors are in `test_cli`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from trio_chat.errors import UsageError
+from trio_chat.server.options import default_data_dir, parse_arguments
+
+
+def test_durations_may_have_fractions() -> None:
+    parsed = parse_arguments(["65535", "0.5", "1e3"])
+    assert (parsed.port, parsed.block_duration, parsed.timeout) == (65535, 0.5, 1000)
+
+
+def test_what_is_left_out_has_a_value() -> None:
+    parsed = parse_arguments(["4000", "60", "600"])
+    assert parsed.command == "serve"
+    assert parsed.credentials == Path("credentials.txt")
+    assert parsed.data_dir == default_data_dir(4000)
+    assert (parsed.cert, parsed.key, parsed.plaintext) == (None, None, "loopback")
+
+
+def test_servers_on_different_ports_keep_their_data_apart() -> None:
+    assert default_data_dir(4000) != default_data_dir(4001)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "directory"),
+    [
+        (["4000"], default_data_dir(4000)),
+        (["--data-dir", "here"], Path("here")),
+    ],
+)
+def test_a_fingerprint_is_asked_for_by_port_or_directory(
+    arguments: list[str], directory: Path
+) -> None:
+    parsed = parse_arguments(["fingerprint", *arguments])
+    assert (parsed.command, parsed.data_dir) == ("fingerprint", directory)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "user", "remove", "hash_all"),
+    [
+        (["hans"], "hans", None, False),
+        (["--remove", "hans"], None, "hans", False),
+        (["--hash-all"], None, None, True),
+    ],
+)
+def test_passwd_does_one_of_three_things(
+    arguments: list[str], user: str | None, remove: str | None, hash_all: bool
+) -> None:
+    parsed = parse_arguments(["passwd", *arguments, "--credentials", "accounts"])
+    assert (parsed.command, parsed.credentials) == ("passwd", Path("accounts"))
+    assert (parsed.user, parsed.remove, parsed.hash_all) == (user, remove, hash_all)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (["4000", "60", "600", "--cert", "c.pem"], "--cert and --key go together"),
+        (["4000", "60", "600", "--key", "k.pem"], "--cert and --key go together"),
+        (["4000", "60", "600", "--plaintext", "sometimes"], "invalid choice: 'sometimes'"),
+        (["fingerprint"], "one of the arguments PORT --data-dir is required"),
+        (["fingerprint", "0"], "'0' is not a port"),
+        (["fingerprint", "4000", "--data-dir", "here"], "not allowed with argument"),
+        (["passwd"], "one of the arguments USER --remove --hash-all is required"),
+        (["passwd", "hans", "--hash-all"], "not allowed with argument"),
+        (["passwd", "hans", "--remove", "yoda"], "not allowed with argument"),
+        (["passwd", "hans", "yoda"], "unrecognized arguments: yoda"),
+    ],
+)
+def test_what_makes_no_sense_is_one_line(arguments: list[str], error: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_arguments(arguments)
+    assert error in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+    assert str(caught.value).endswith("--help") or "go together" in error

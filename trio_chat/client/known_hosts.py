@@ -1,0 +1,84 @@
+"""The servers that this user has met, and by which fingerprint each is known.
+
+As with ssh: the first connection to a server is taken on trust and remembered; if another
+fingerprint shows up later, either the server was set up anew or somebody listens in, and only
+a person can tell which. So the client stops then, and says what to do.
+
+One line for each server: its address, a blank, its fingerprint.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from ..errors import FailureError
+
+FILE_NAME = "known_hosts"
+
+
+class HostChangedError(FailureError):
+    """A server is not the one that was known under its address."""
+
+
+class KnownHosts:
+    """The file, read at every question: several clients may share it.
+
+    Attributes:
+        path: of the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def meet(self, server: str, fingerprint: str) -> str | None:
+        """Recognise a server, or remember it if it is new.
+
+        Args:
+            server: its address, as the person knows it.
+            fingerprint: what it has shown.
+
+        Returns:
+            What to tell the person about a new server; None if it is known.
+
+        Raises:
+            HostChangedError: if it is known by another fingerprint.
+            FailureError: if the file is there and can't be read.
+        """
+        known = self._read().get(server)
+        if known == fingerprint:
+            return None
+        if known is not None:
+            raise HostChangedError(
+                f"The server at {server} is not the one that it was: it shows {fingerprint}, but is"
+                f" known as {known}. Somebody may be listening in, or it was set up anew. Ask its"
+                " operator, who sees the right one with 'trio-chat-server fingerprint'; if the new"
+                f" one is right, remove the line of {server} from {self.path} and connect again."
+            )
+        notice = f"First connection to {server}, whose fingerprint is {fingerprint}."
+        try:
+            self._append(server, fingerprint)
+        except OSError as error:
+            return f"{notice} It can't be remembered in {self.path} ({error.strerror})."
+        return f"{notice} It is remembered from now on."
+
+    def _read(self) -> dict[str, str]:
+        try:
+            lines = self.path.read_text("utf-8", errors="replace").splitlines()
+        except (FileNotFoundError, NotADirectoryError):
+            return {}
+        except OSError as error:  # what is written there must not be passed over
+            raise FailureError(f"Cannot read {self.path}: {error.strerror}") from error
+        return {words[0]: words[1] for line in lines if len(words := line.split()) == 2}
+
+    def _append(self, server: str, fingerprint: str) -> None:
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        with os.fdopen(file, "w", encoding="utf-8") as stream:
+            if self._is_cut():
+                stream.write("\n")
+            stream.write(f"{server} {fingerprint}\n")
+
+    def _is_cut(self) -> bool:
+        data = self.path.read_bytes()
+        return data != b"" and not data.endswith(b"\n")

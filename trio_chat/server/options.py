@@ -1,0 +1,159 @@
+"""The server's command line: what may stand on it, and what it means."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+import platformdirs
+
+from .. import __version__
+from ..errors import UsageError
+from ..net.tls import Plaintext
+
+
+def default_data_dir(port: int | str) -> Path:
+    """Where the server on a port keeps its data; two servers can't share a directory."""
+    return platformdirs.user_data_path("trio-chat", appauthor=False) / f"server-{port}"
+
+
+class _Parser(argparse.ArgumentParser):
+    """Tells what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}; try {self.prog} --help")
+
+
+def _port(text: str) -> int:
+    # Cut, as Python refuses to convert thousands of digits.
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:6]) <= 65535):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port; give a number from 1 to 65535")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not (math.isfinite(seconds) and seconds > 0):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
+    return seconds
+
+
+def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
+    """Read the command line; ``command`` says what is to be done.
+
+    Raises:
+        UsageError: if something is wrong with it.
+    """
+    parser = _PARSERS.get(arguments[0] if arguments else "")
+    if parser is not None:
+        options = parser().parse_args(arguments[1:])
+        if options.command == "fingerprint" and options.data_dir is None:
+            options.data_dir = default_data_dir(options.port)
+        return options
+    options = _serve_parser().parse_args(arguments)
+    if (options.cert is None) != (options.key is None):
+        raise UsageError("--cert and --key go together")
+    options.data_dir = options.data_dir or default_data_dir(options.port)
+    return options
+
+
+def _serve_parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="trio-chat-server",
+        description="The server of trio-chat, an instant messenger for terminals. See also"
+        " 'fingerprint --help' and 'passwd --help'.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("port", metavar="PORT", type=_port, help="TCP port to listen on")
+    parser.add_argument(
+        "block_duration",
+        metavar="BLOCK_DURATION",
+        type=_seconds,
+        help="seconds for which three wrong passwords in a row block a user name",
+    )
+    parser.add_argument(
+        "timeout",
+        metavar="TIMEOUT",
+        type=_seconds,
+        help="seconds without activity after which a user is logged out",
+    )
+    _add_credentials(parser)
+    parser.add_argument(
+        "--data-dir",
+        metavar="DIR",
+        type=Path,
+        help=f"where mailboxes, blocks and the key are kept (default: {default_data_dir('PORT')})",
+    )
+    parser.add_argument(
+        "--host",
+        metavar="ADDR",
+        help="listen on this address only (default: all addresses of this machine)",
+    )
+    parser.add_argument(
+        "-d", "--debug", action="store_true", help="tell on standard error what happens"
+    )
+    parser.add_argument(
+        "--cert",
+        metavar="FILE",
+        type=Path,
+        help="certificate to show, or a chain that begins with it (PEM); needs --key"
+        " (default: one that the server makes for itself at its first start)",
+    )
+    parser.add_argument("--key", metavar="FILE", type=Path, help="its private key (PEM)")
+    parser.add_argument(
+        "--plaintext",
+        choices=[policy.value for policy in Plaintext],
+        default=Plaintext.LOOPBACK.value,
+        help="from whom to accept unencrypted connections (default: %(default)s)",
+    )
+    parser.add_argument("--version", action="version", version=f"trio-chat {__version__}")
+    parser.set_defaults(command="serve")
+    return parser
+
+
+def _fingerprint_parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="trio-chat-server fingerprint",
+        description="Show the fingerprint by which clients know the server.",
+        allow_abbrev=False,
+    )
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("port", metavar="PORT", type=_port, nargs="?", help="the server's port")
+    where.add_argument("--data-dir", metavar="DIR", type=Path, help="as given to the server")
+    parser.set_defaults(command="fingerprint")
+    return parser
+
+
+def _passwd_parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="trio-chat-server passwd",
+        description="Add a user, change a password, or remove a user. Passwords are kept as"
+        " argon2id hashes. A running server takes notice by itself.",
+        allow_abbrev=False,
+    )
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("user", metavar="USER", nargs="?", help="whose password to set")
+    what.add_argument("--remove", metavar="USER", help="remove this user")
+    what.add_argument("--hash-all", action="store_true", help="hash all passwords that are not yet")
+    _add_credentials(parser)
+    parser.set_defaults(command="passwd")
+    return parser
+
+
+_PARSERS = {"fingerprint": _fingerprint_parser, "passwd": _passwd_parser}
+
+
+def _add_credentials(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--credentials",
+        metavar="FILE",
+        type=Path,
+        default=Path("credentials.txt"),
+        help="'user password' lines (default: credentials.txt in the current directory)",
+    )
