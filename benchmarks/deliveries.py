@@ -13,10 +13,13 @@ from __future__ import annotations
 
 import argparse
 import os
+import ssl
 import statistics
 import time
 from collections.abc import Callable
 from functools import partial
+
+from trio_chat.net.tls import pinning_context
 
 from .load import Client, Load
 from .server_process import ServerProcess
@@ -74,9 +77,9 @@ def run_fan_out(load: Load, in_flight: int, total: int) -> int:
 class Subject:
     """A server that is measured, and its clients."""
 
-    def __init__(self, server: ServerProcess) -> None:
+    def __init__(self, server: ServerProcess, context: ssl.SSLContext | None = None) -> None:
         self.server = server
-        self.load = Load()
+        self.load = Load(context)
 
     def log_in(self, count: int) -> float:
         """Log in more clients; return CPU seconds of the server per 1,000 logins."""
@@ -112,6 +115,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clients", type=int, default=1000, help="users online (default 1000)")
     parser.add_argument("--scale", type=float, default=1.0, help="multiplies the work of each run")
+    parser.add_argument("--tls", action="store_true", help="encrypt; the reference does not")
     arguments = parser.parse_args()
     cpus = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {cpus[-1]})
@@ -121,7 +125,8 @@ def main() -> None:
         ServerProcess(users, cpu=cpus[0]) as server,
         ServerProcess(users, cpu=cpus[0], module="benchmarks.reference") as reference_server,
     ):
-        ours, reference = Subject(server), Subject(reference_server)
+        context = pinning_context() if arguments.tls else None
+        ours, reference = Subject(server, context), Subject(reference_server)
         print("| load | deliveries/s | server CPU s per million | reference | ratio |")
         print("|---|---|---|---|---|")
         for count, broadcasts in ((101, 10_000), (users - 101, 1_000)):

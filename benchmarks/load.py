@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import select
 import socket
+import ssl
 import time
 from collections.abc import Callable
 
@@ -26,13 +27,20 @@ class Client:
         next_id: the number of the next request.
     """
 
-    def __init__(self, number: int, port: int, password: str | None = None) -> None:
+    def __init__(
+        self,
+        number: int,
+        port: int,
+        password: str | None = None,
+        context: ssl.SSLContext | None = None,
+    ) -> None:
         self.name = user_name(number)
         self.deliveries = 0
         self.answers = 0
         self.next_id = 2
-        self.sock = socket.create_connection(("127.0.0.1", port))
-        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock = socket.create_connection(("127.0.0.1", port))
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.sock = sock if context is None else context.wrap_socket(sock)
         self._rest = b""
         self.sock.sendall(
             b'{"type":"hello","version":1}\n'
@@ -67,7 +75,10 @@ class Client:
 
     def receive(self) -> None:
         """Read what there is."""
-        data = self.sock.recv(1 << 18)
+        try:
+            data = self.sock.recv(1 << 18)
+        except ssl.SSLWantReadError:  # no whole record yet
+            return
         if not data:
             raise ConnectionError(f"the server has closed the connection of {self.name}")
         self._take(data)
@@ -100,10 +111,15 @@ class Client:
 
 
 class Load:
-    """All the clients, and the loop that serves them."""
+    """All the clients, and the loop that serves them.
 
-    def __init__(self) -> None:
+    Args:
+        context: to encrypt with; none for clear text.
+    """
+
+    def __init__(self, context: ssl.SSLContext | None = None) -> None:
         self.clients: list[Client] = []
+        self._context = context
         self._poll = select.epoll()
         self._by_fd: dict[int, Client] = {}
 
@@ -118,7 +134,8 @@ class Load:
         first = len(self.clients)
         for start in range(first, first + count, 100):
             batch = [
-                Client(n, port, password) for n in range(start, min(start + 100, first + count))
+                Client(n, port, password, self._context)
+                for n in range(start, min(start + 100, first + count))
             ]
             for client in batch:
                 client.wait_for_login()

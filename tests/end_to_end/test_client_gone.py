@@ -2,7 +2,7 @@
 
 import signal
 
-from .programs import WELCOME
+from .programs import SERVER_GONE, WELCOME
 from .stage import Stage
 
 ALREADY_ONLINE = "Your account is already logged in elsewhere. Log out there first, then try again"
@@ -62,7 +62,8 @@ def test_a_client_that_does_not_react_keeps_nobody_waiting(chat: Stage) -> None:
     hans.send("message yoda are you asleep?")
     hans.wait_until_answered()
     yoda.signal(signal.SIGCONT)
-    assert yoda.ends(1)[-1] == TOO_SLOW
+    # Whether it is awake in time for the last line is for the machine to decide.
+    assert yoda.ends(1)[-1] in (TOO_SLOW, SERVER_GONE)
 
     again = chat.log_in_pipe("yoda")
     again.wait_for("hans: are you asleep?")
