@@ -42,7 +42,8 @@ import msgspec
 import pytest
 
 from trio_chat.core import commands, effects
-from trio_chat.core.broker import Broker, Restored, Settings
+from trio_chat.core.beginning import Restored, Settings
+from trio_chat.core.broker import Broker
 from trio_chat.core.commands import Command
 from trio_chat.core.effects import Effect
 from trio_chat.errors import ErrorCode

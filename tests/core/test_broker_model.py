@@ -24,7 +24,8 @@ from hypothesis.stateful import (
 
 from trio_chat import limits
 from trio_chat.core import commands, effects
-from trio_chat.core.broker import Broker, Settings
+from trio_chat.core.beginning import Settings
+from trio_chat.core.broker import Broker
 from trio_chat.core.commands import Command, SessionId
 from trio_chat.core.effects import Effect
 from trio_chat.errors import ErrorCode

@@ -332,7 +332,7 @@ async def test_whoever_connects_and_drops_disturbs_nobody(identity: Identity, da
         ("::ffff:127.0.0.1", True),
         ("::ffff:192.0.2.1", False),
         ("192.0.2.1", False),
-        ("0.0.0.0", False),  # noqa: S104
+        ("0.0.0.0", False),
         ("fe80::1%eth0", False),
         ("2001:db8::1", False),
     ],

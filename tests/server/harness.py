@@ -15,7 +15,7 @@ import trio
 from trio.testing import MockClock
 
 from trio_chat import limits
-from trio_chat.core.broker import Settings
+from trio_chat.core.beginning import Settings
 from trio_chat.core.effects import Commit
 from trio_chat.errors import ErrorCode
 from trio_chat.net.memory import MemoryListener, MemoryTransport

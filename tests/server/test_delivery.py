@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from trio.testing import MockClock
 
 from trio_chat import limits
-from trio_chat.core.broker import Settings
+from trio_chat.core.beginning import Settings
+from trio_chat.core.effects import Commit
 from trio_chat.errors import ErrorCode
 from trio_chat.protocol import messages as wire
 
@@ -416,9 +417,9 @@ class SlowStore(GatedStore):
         super().__init__()
         self._turns = turns
 
-    async def commit(self, commit: object) -> None:
+    async def commit(self, commit: Commit) -> None:
         for _ in range(self._turns):
             await trio.lowlevel.checkpoint()
-        await super().commit(commit)  # type: ignore[arg-type]
+        await super().commit(commit)
         for _ in range(self._turns):
             await trio.lowlevel.checkpoint()

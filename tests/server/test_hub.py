@@ -9,7 +9,8 @@ import trio
 from trio.testing import MockClock
 
 from trio_chat import limits
-from trio_chat.core.broker import Broker, Restored
+from trio_chat.core.beginning import Restored
+from trio_chat.core.broker import Broker
 from trio_chat.core.commands import Committed, Requests, SessionClosed, SessionOpened, Stop
 from trio_chat.core.effects import Commit
 from trio_chat.errors import ErrorCode

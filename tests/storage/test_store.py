@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trio_chat.core.broker import Restored
+from trio_chat.core.beginning import Restored
 from trio_chat.core.effects import Commit
 from trio_chat.protocol.messages import Delivery
 from trio_chat.storage.memory import MemoryStore

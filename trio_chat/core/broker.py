@@ -11,15 +11,14 @@ Every path by which one user's doing reaches another goes through `Blocks`: `_me
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from typing import Any, ClassVar
-
-from msgspec import Struct
 
 from .. import __version__, limits
 from ..errors import ErrorCode
 from ..protocol import messages as wire
 from . import commands, effects
+from .beginning import Restored, Settings
 from .blocks import Blocks
 from .commands import NOBODY, Command, SessionId
 from .effects import Close, Effect
@@ -30,32 +29,6 @@ from .outgoing import Outgoing
 from .post_office import PostOffice
 from .presence import Presence
 from .sessions import Phase, Session, Sessions
-
-
-class Settings(Struct, frozen=True):
-    """What the operator decides.
-
-    Attributes:
-        block_seconds: how long three wrong passwords block a user name.
-        idle_seconds: after how long without any request a user is logged out.
-    """
-
-    block_seconds: float
-    idle_seconds: float
-
-
-class Restored(Struct, frozen=True):
-    """What the store holds from earlier runs.
-
-    Attributes:
-        last_seq: the highest sequence number of a message that waits.
-        blocks: pairs of blocker and blocked.
-        waiting: for each user the number of messages waiting and their bytes of text.
-    """
-
-    last_seq: int = 0
-    blocks: Collection[tuple[str, str]] = ()
-    waiting: Mapping[str, tuple[int, int]] = {}
 
 
 class Broker:

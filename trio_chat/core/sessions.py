@@ -77,7 +77,7 @@ class Sessions:
     """All sessions by id, and a heap of their deadlines.
 
     A deadline moves with every request, so the heap is lazy: each session stands in it
-    once, no later than its deadline, and is pushed again when found there too early.
+    no later than its deadline, and is pushed again when found there too early.
 
     Attributes:
         by_id: the sessions that have not ended.

@@ -9,7 +9,8 @@ from itertools import count
 import trio
 
 from .. import limits
-from ..core.broker import Broker, Settings
+from ..core.beginning import Settings
+from ..core.broker import Broker
 from ..core.commands import SessionOpened, Stop, session_id, session_name
 from ..net.transport import Listener, Transport
 from ..storage.store import Store

@@ -13,7 +13,7 @@ from typing import NoReturn
 import trio
 
 from .. import limits
-from ..core.broker import Settings
+from ..core.beginning import Settings
 from ..errors import ErrorCode, FailureError, UsageError
 from ..net.identity import Identity, load_or_make
 from ..net.tcp import TcpListener

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import trio
 
-from ..core.broker import Restored
+from ..core.beginning import Restored
 from ..core.effects import Commit
 from ..core.mailboxes import text_bytes
 from ..protocol.messages import Delivery

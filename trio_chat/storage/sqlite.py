@@ -18,7 +18,7 @@ import apsw
 import apsw.aio
 import trio
 
-from ..core.broker import Restored
+from ..core.beginning import Restored
 from ..core.effects import Commit
 from ..protocol.messages import Delivery
 from .store import StoreError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from ..core.broker import Restored
+from ..core.beginning import Restored
 from ..core.effects import Commit
 from ..errors import FailureError
 from ..protocol.messages import Delivery

@@ -1,0 +1,33 @@
+"""What a broker begins with: the operator's decisions, and what earlier runs have left."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from msgspec import Struct
+
+
+class Settings(Struct, frozen=True):
+    """What the operator decides.
+
+    Attributes:
+        block_seconds: how long three wrong passwords block a user name.
+        idle_seconds: after how long without any request a user is logged out.
+    """
+
+    block_seconds: float
+    idle_seconds: float
+
+
+class Restored(Struct, frozen=True):
+    """What the store holds from earlier runs.
+
+    Attributes:
+        last_seq: the highest sequence number of a message that waits.
+        blocks: pairs of blocker and blocked.
+        waiting: for each user the number of messages waiting and their bytes of text.
+    """
+
+    last_seq: int = 0
+    blocks: Collection[tuple[str, str]] = ()
+    waiting: Mapping[str, tuple[int, int]] = {}
