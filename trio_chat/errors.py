@@ -46,6 +46,12 @@ class ErrorCode(Enum):
     NOT_STORED = "not_stored"
     BUSY = "busy"
 
+    # -- Introductions (section 3.4)
+    INTRODUCE_SELF = "introduce_self"
+    BLOCKED_BY_PEER = "blocked_by_peer"
+    PEER_OFFLINE = "peer_offline"
+    PEER_NOT_LISTENING = "peer_not_listening"
+
     # -- The end of a session that its user did not ask for
     IDLE = "idle"
     SLOW = "slow"
@@ -106,6 +112,12 @@ _TEXTS = {
         "Error. The server could not store this, so it may not last. Please try again later"
     ),
     ErrorCode.BUSY: "Your message could not be delivered as the server is busy. Please try again",
+    ErrorCode.INTRODUCE_SELF: "Error. Cannot start private messaging with self",
+    ErrorCode.BLOCKED_BY_PEER: "Error. {user} has blocked you",
+    ErrorCode.PEER_OFFLINE: "Error. {user} is offline",
+    ErrorCode.PEER_NOT_LISTENING: (
+        "Error. The client of {user} takes no direct connections; 'message' goes through the server"
+    ),
     ErrorCode.IDLE: "You have been logged out after {seconds:g} seconds without activity",
     ErrorCode.SLOW: "You have been logged out as your terminal did not keep up with the server",
     ErrorCode.STOPPING: "The server is shutting down",

@@ -102,6 +102,28 @@ UNKNOWN_NAMES_MAX = 10_000
 CLIENTS_REMEMBERED_MAX = 8
 """Clients of one user whose request numbers the server remembers, to drop repetitions."""
 
+# -- Peers -----------------------------------------------------------------------------
+PEER_CERTIFICATE_BYTES_MAX = 2 * 1024
+"""A peer's certificate (DER); our own have a few hundred bytes."""
+
+INTRODUCTION_SECONDS = 30.0
+"""For how long somebody who was introduced is let in."""
+
+INTRODUCTIONS_EXPECTED_MAX = 1000
+"""Introductions that a client keeps until somebody comes; the oldest is forgotten first."""
+
+PEERS_MAX = 1000
+"""Connections that a client serves at one time, strangers in their handshake included."""
+
+PEER_CONNECT_SECONDS_MAX = 10.0
+"""From asking for an introduction to the first line of the other peer."""
+
+PEER_ANSWER_SECONDS_MAX = 15.0
+"""How long a peer may take to acknowledge a private message, before it counts as gone."""
+
+PRIVATE_UNANSWERED_MAX = 256
+"""Private messages on their way to one peer; who types more waits for acknowledgements."""
+
 # -- The client ------------------------------------------------------------------------
 REQUESTS_UNANSWERED_MAX = 256
 """Requests that a client sends before it waits for answers."""

@@ -32,6 +32,7 @@ class ScriptedServer:
     def __init__(self, transport: Transport) -> None:
         self.transport = transport
         self.requests: list[wire.Request] = []
+        self.listening: wire.Listening | None = None
         self._decoder = request_decoder()
         self._unread: list[wire.Request] = []
 
@@ -43,14 +44,18 @@ class ScriptedServer:
         assert self.transport.send_nowait(data) == len(data)
 
     async def next(self) -> wire.Request:
-        """The next request."""
+        """The next request; where the client listens is noted in passing."""
         with trio.fail_after(SECONDS_MAX):
             while not self._unread:
                 data = await self.transport.receive()
                 assert data, "the client has gone"
-                self._unread = self._decoder.feed(data)
+                for request in self._decoder.feed(data):
+                    if isinstance(request, wire.Listening):
+                        self.listening = request
+                    else:
+                        self._unread.append(request)
+                        self.requests.append(request)
                 assert self._decoder.violation is None
-                self.requests += self._unread
         return self._unread.pop(0)
 
     async def expect(self, kind: type[T]) -> T:

@@ -15,6 +15,7 @@ from trio_chat.client.terminal import TerminalGone
 from trio_chat.errors import ErrorCode, UsageError
 from trio_chat.protocol import messages as wire
 
+from .peers import Network
 from .scripted import SECONDS_MAX, WELCOME, ScriptedServer, ScriptedTerminal, greeted_pair
 
 SERVER_GONE = "The server has closed the connection"
@@ -46,7 +47,7 @@ class Scene:
 async def _scene(state_dir: Path, *, interactive: bool = True) -> AsyncGenerator[Scene, None]:
     connection, server = await greeted_pair()
     scene = Scene(server, ScriptedTerminal(interactive=interactive))
-    chat = Chat(scene.person, connection, "server:4000", state_dir)
+    chat = Chat(scene.person, connection, Network().client(), "server:4000", state_dir)
 
     async def run() -> None:
         scene.status = await chat.run()

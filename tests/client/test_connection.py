@@ -103,7 +103,7 @@ async def test_shown_messages_are_acknowledged_at_once_up_to_the_last(
     assert await server.expect(wire.Ack) == wire.Ack(7)
     server.say(wire.Presence("hans", True))
     connection.shown(await connection.receive())
-    connection.tell_active()
+    connection.tell(wire.Active())
     await server.expect(wire.Active)  # with no other acknowledgement before it
 
 
@@ -182,7 +182,7 @@ async def test_a_server_that_says_much_and_reads_nothing_is_lost(
 
     def say_much() -> None:
         for _ in range(limits.OUTBOX_BYTES_MAX // 10):
-            connection.tell_active()
+            connection.tell(wire.Active())
 
     with pytest.raises(ConnectionLost):
         say_much()

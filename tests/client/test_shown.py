@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from trio_chat import limits
-from trio_chat.client.shown import ShownKeys, keys_path
+from trio_chat.client.shown import ShownKeys
+from trio_chat.client.state import keys_path
 
 
 def _key(number: int) -> tuple[str, str, int]:

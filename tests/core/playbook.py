@@ -11,7 +11,7 @@ with the difference between them. ::
 Commands, in which a name stands for the connection that was opened last under it:
 
 ========================  ==================================================================
-``open C``                somebody connects; the connection is called C from now on
+``open C [A]``            somebody connects, from address A; the connection is called C
 ``log in C [U]``          the same, through to being user U (C itself if left out); its
                           client is called ``pc-C``, and its last request was number 1
 ``C: request; ...``       a batch of requests: the type, then the fields in order
@@ -160,11 +160,15 @@ class Playbook:
 
     # -- Commands ------------------------------------------------------------------------------
 
-    def _do_open(self, name: str) -> list[str]:
+    def _do_open(self, name: str, address: str = "") -> list[str]:
         self._count += 1
         self._ids[name] = self._count
         self._names[self._count] = name
-        return self.handle(commands.SessionOpened(self._count, f"anonymous-{self._count}"))
+        address = address or "127.0.0.1"
+        local = "127.0.0.1" if address == "127.0.0.1" else "10.0.0.1"
+        return self.handle(
+            commands.SessionOpened(self._count, f"anonymous-{self._count}", address, local)
+        )
 
     def _do_log(self, _in: str, name: str, user: str = "") -> list[str]:
         user = user or name
@@ -304,6 +308,8 @@ def _values(values: Iterable[object]) -> Iterable[str]:
             yield value
         elif isinstance(value, str):
             yield msgspec.json.encode(value).decode()
+        elif isinstance(value, bytes):
+            yield value.decode()
         elif isinstance(value, tuple):
             yield f"[{' '.join(_values(value))}]"
         else:

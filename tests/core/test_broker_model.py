@@ -228,7 +228,7 @@ class World(RuleBasedStateMachine):
         connection = self.connections[id] = Connection(id, person, self.now)
         if person is not None:
             person.connection = connection
-        self.handle(commands.SessionOpened(id, f"anonymous-{id}"))
+        self.handle(commands.SessionOpened(id, f"anonymous-{id}", "127.0.0.1", "127.0.0.1"))
         hello = wire.Hello(wire.PROTOCOL_VERSION, person.client if person else "")
         login = wire.Login(1, user, "secret")
         replies: list[Reply] = [(id, "welcome", 0)]

@@ -16,6 +16,8 @@ from trio_chat.protocol.framing import (
     server_message_decoder,
 )
 
+TICKET = "0123456789abcdef" * 2
+
 REQUESTS: dict[wire.Request, bytes] = {
     wire.Hello(1): b'{"type":"hello","version":1}',
     wire.Hello(1, "pc", ("tls",)): (
@@ -28,6 +30,10 @@ REQUESTS: dict[wire.Request, bytes] = {
     wire.WhoElseSince(5, 1.5): b'{"type":"whoelsesince","id":5,"seconds":1.5}',
     wire.Block(6, "yoda"): b'{"type":"block","id":6,"user":"yoda"}',
     wire.Unblock(7, "yoda"): b'{"type":"unblock","id":7,"user":"yoda"}',
+    wire.Listening(4001, b"abc"): b'{"type":"listening","port":4001,"certificate":"YWJj"}',
+    wire.Introduce(8, "yoda", TICKET): (
+        b'{"type":"introduce","id":8,"user":"yoda","ticket":"' + TICKET.encode() + b'"}'
+    ),
     wire.Logout(8): b'{"type":"logout","id":8}',
     wire.Ack(9): b'{"type":"ack","seq":9}',
     wire.Active(): b'{"type":"active"}',
@@ -45,6 +51,15 @@ SERVER_MESSAGES: dict[wire.ServerMessage, bytes] = {
     ),
     wire.Announcement("hans", "hi"): b'{"type":"announcement","from":"hans","text":"hi"}',
     wire.Presence("hans", True): b'{"type":"presence","user":"hans","online":true}',
+    wire.Introduction(2, "::1", 4001, b"abc", 30): (
+        b'{"type":"introduction","id":2,"address":"::1","port":4001,"certificate":"YWJj",'
+        b'"seconds":30}'
+    ),
+    wire.Introduced("hans", b"abc", TICKET, 30): (
+        b'{"type":"introduced","user":"hans","certificate":"YWJj","ticket":"'
+        + TICKET.encode()
+        + b'","seconds":30}'
+    ),
     wire.Closed(ErrorCode.IDLE, "Idle"): b'{"type":"closed","code":"idle","text":"Idle"}',
 }
 

@@ -47,7 +47,7 @@ class CountingTransport:
     """Counts what is sent over a transport, which takes only so much."""
 
     def __init__(self, inner: MemoryTransport) -> None:
-        self.peer = inner.peer
+        self.peer, self.peer_host, self.local_host = inner.peer, inner.peer_host, inner.local_host
         self.sends = 0
         self.room = 1024 * 1024
         self._inner = inner
@@ -85,7 +85,7 @@ class Rig:
         end = End(client, CountingTransport(server))
         end.connection.session = self._count
         self.hub.attach(end.connection)
-        await self.hub.submit(SessionOpened(self._count, f"pc-{user}"))
+        await self.hub.submit(SessionOpened(self._count, f"pc-{user}", "127.0.0.1", "127.0.0.1"))
         return end
 
     async def log_in(self, user: str) -> End:

@@ -43,7 +43,20 @@ EVENTS: list[tuple[msgspec.Struct, str]] = [
     (HEARD, r"announcement sender='ha\nns' text=(12 characters)"),
     (wire.Presence(NAME, online=True), r"presence user='ha\nns' online=True"),
     (wire.Closed(ErrorCode.IDLE, "a\nb"), r"closed code=idle text='a\nb'"),
-    (commands.SessionOpened(SESSION, "p\nc"), r"SessionOpened session=1.5 client='p\nc'"),
+    (
+        commands.SessionOpened(SESSION, "p\nc", "::1", "::1"),
+        r"SessionOpened session=1.5 client='p\nc' address='::1' local_address='::1'",
+    ),
+    (wire.Listening(4001, b"abc"), "listening port=4001 certificate=(3 bytes)"),
+    (wire.Introduce(2, NAME, SECRET), r"introduce id=2 user='ha\nns' ticket=(hidden)"),
+    (
+        wire.Introduction(2, "::1", 4001, b"abc", 30),
+        "introduction id=2 address='::1' port=4001 certificate=(3 bytes) seconds=30",
+    ),
+    (
+        wire.Introduced(NAME, b"abc", SECRET, 30),
+        r"introduced user='ha\nns' certificate=(3 bytes) ticket=(hidden) seconds=30",
+    ),
     (commands.SessionClosed(SESSION), "SessionClosed session=1.5"),
     (commands.Requests(SESSION, [wire.Login(1, NAME, SECRET)]), "Requests session=1.5 batch=(1)"),
     (

@@ -11,6 +11,7 @@ import secrets
 import socket
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, ExitStack, closing
+from functools import partial
 from pathlib import Path
 
 import trio
@@ -22,6 +23,8 @@ from ..net.tcp import TcpTransport
 from ..net.transport import HandshakeError, Transport
 from .chat import Chat
 from .connection import Connection, ConnectionLost, Refused
+from .peering import TlsPeering
+from .state import identity_directory
 from .terminal import Terminal
 
 
@@ -39,6 +42,8 @@ async def run(
     open_terminal: Callable[[], AbstractAsyncContextManager[Terminal]],
     state_dir: Path,
     encrypt: Encrypt,
+    peer_port: int = 0,
+    peer_host: str | None = None,
 ) -> int:
     """Connect, then chat; return the exit status.
 
@@ -48,6 +53,8 @@ async def run(
         open_terminal: opens the person's terminal.
         state_dir: where the client remembers things.
         encrypt: makes sure of the server before anything is said to it.
+        peer_port: where other clients connect; 0 lets the system pick one.
+        peer_host: the name or address for that; none for all of this machine.
 
     Raises:
         FailureError: if there is no server to chat with.
@@ -63,7 +70,10 @@ async def run(
         except _UNREACHABLE as error:
             raise UnreachableError(_explain(error, host, server)) from None
         async with open_terminal() as terminal:
-            return await Chat(terminal, connection, server, state_dir).run()
+            peering = TlsPeering(
+                partial(identity_directory, state_dir, server), peer_port, peer_host
+            )
+            return await Chat(terminal, connection, peering, server, state_dir).run()
 
 
 _UNREACHABLE = (

@@ -1,12 +1,14 @@
 """From login to logout: the tasks of a client on a connection that was greeted.
 
-Theory of operation: four tasks run side by side, and the first that returns decides how
+Theory of operation: these tasks run side by side, and the first that returns decides how
 the client ends (`Ending`); the others are cancelled then, an open prompt included.
 
 - `_read` shows what the server sends, then acknowledges it: it alone receives.
 - `_converse` asks for name and password, then turns lines into requests.
 - `_watch_signals` turns Ctrl-C and the like into a logout.
 - `Connection.run` sends what the server does not take at once; it never ends by itself.
+- `Links.run` holds the direct connections to other users. While there is one, the client goes
+  on without its server.
 
 Replies are shown by `_read`, in the order in which the server sent them, and only then
 does whoever waits for one go on; so the prompt that follows a refused password, or the
@@ -29,11 +31,14 @@ from pathlib import Path
 import trio
 from msgspec import Struct
 
-from ..errors import ErrorCode, ProtocolViolation, UsageError
+from ..errors import ErrorCode, FailureError, ProtocolViolation, UsageError
 from ..protocol import messages as wire
 from . import grammar, render
 from .connection import Connection, ConnectionLost, Exchange, Received
-from .shown import Key, ShownKeys, keys_path
+from .links import Links
+from .peering import Peering
+from .shown import Key, ShownKeys
+from .state import keys_path
 from .terminal import Terminal, TerminalGone
 
 LOGOUT_SECONDS_MAX = 3.0
@@ -54,10 +59,12 @@ class Ending(Struct, frozen=True):
     Attributes:
         status: its exit status.
         lines: what is shown last.
+        server_gone: whether it is the server that has ended, and not the session.
     """
 
     status: int
     lines: tuple[str, ...] = ()
+    server_gone: bool = False
 
 
 class Chat:
@@ -66,19 +73,27 @@ class Chat:
     Args:
         terminal: of the person.
         connection: to the server.
+        peering: the way to other clients.
         server: its address, as the person knows it.
         state_dir: where to remember what was shown.
     """
 
     def __init__(
-        self, terminal: Terminal, connection: Connection, server: str, state_dir: Path
+        self,
+        terminal: Terminal,
+        connection: Connection,
+        peering: Peering,
+        server: str,
+        state_dir: Path,
     ) -> None:
+        self._links = Links(peering, terminal.show, self._introduce)
         self._terminal = terminal
         self._connection = connection
         self._server = server
         self._state_dir = state_dir
         self._shown = ShownKeys()
         self._online = False
+        self._alone = False  # the server has gone, and private messaging goes on
         self._logout: Exchange | None = None
         self._talk = trio.CancelScope()
         self._told_active = -math.inf
@@ -102,10 +117,14 @@ class Chat:
                 ending = await self._run_to_ending(task)
                 if self._ending is None:
                     self._ending = ending
+                    with trio.move_on_after(LOGOUT_SECONDS_MAX):
+                        await self._links.close()
                     nursery.cancel_scope.cancel()
 
+            await nursery.start(self._links.run)
             nursery.start_soon(self._connection.run)
             nursery.start_soon(run_until_end, partial(self._watch_signals, signals))
+            nursery.start_soon(run_until_end, self._watch_links)
             nursery.start_soon(run_until_end, self._read)
             nursery.start_soon(run_until_end, self._converse)
 
@@ -126,11 +145,25 @@ class Chat:
         lines = [render.SERVER_GONE]
         if self._online and unanswered:
             lines.append(render.unconfirmed(unanswered))
-        return Ending(1, (". ".join(lines),))
+        return Ending(1, (". ".join(lines),), server_gone=True)
 
     # -- What the server says ----------------------------------------------------------------
 
     async def _read(self) -> Ending:
+        """Follow the server to its end, and private messaging to the end of that."""
+        try:
+            ending = await self._follow_server()
+        except ConnectionLost:
+            ending = self._connection_lost()
+        if ending.server_gone and not self._links.is_empty:
+            self._alone = True
+            self._connection.lose()
+            await self._terminal.show([*ending.lines, render.PRIVATE_GOES_ON])
+            await self._links.wait_empty()
+            return Ending(1)
+        return ending
+
+    async def _follow_server(self) -> Ending:
         while True:
             batch = await self._connection.receive()
             lines, keys, ending = self._digest(batch)
@@ -139,6 +172,7 @@ class Chat:
             self._shown.add(keys)
             await self._show_notice()
             self._connection.shown(batch)
+            self._tell_links(batch)
             if ending is not None:
                 return ending
             if self._logout is not None and self._logout.reply is not None:
@@ -160,9 +194,24 @@ class Chat:
                     self._online = True
                 case wire.Closed() | wire.Error() if _is_final(message, request):
                     last = render.render(message, request)
-                    return lines, list(keys), Ending(1, tuple(last))
+                    server_gone = message.code is ErrorCode.STOPPING
+                    return lines, list(keys), Ending(1, tuple(last), server_gone=server_gone)
             lines += render.render(message, request)
         return lines, list(keys), None
+
+    def _tell_links(self, batch: list[Received]) -> None:
+        for received in batch:
+            match received.message:
+                case wire.Introduced() as introduced:
+                    self._links.introduced(introduced)
+                case wire.Presence(user, online):
+                    self._links.presence(user, online=online)
+
+    async def _introduce(self, user: str, ticket: str) -> wire.Introduction | None:
+        request = wire.Introduce(grammar.UNNUMBERED, user, ticket)
+        exchange = await self._connection.send(request)
+        reply = await exchange.wait()
+        return reply if isinstance(reply, wire.Introduction) else None
 
     async def _show_notice(self) -> None:
         notice, self._shown.notice = self._shown.notice, None
@@ -178,6 +227,7 @@ class Chat:
             await self._follow_lines()
             if not self._terminal.interactive:  # a script has time
                 await self._connection.wait_all_answered()
+                await self._links.wait_all_answered()
         return await self._log_out()
 
     async def _log_in(self) -> bool:
@@ -193,6 +243,7 @@ class Chat:
             user = answer
         self._shown = ShownKeys(keys_path(self._state_dir, self._server, user))
         await self._show_notice()
+        await self._listen(user)
         while not self._online:
             password = await self._ask("Password: ", grammar.parse_password, secret=True)
             if password is None:
@@ -201,6 +252,12 @@ class Chat:
             exchange = await self._connection.send(login)
             await exchange.wait()
         return True
+
+    async def _listen(self, user: str) -> None:
+        try:
+            self._connection.tell(await self._links.listen(user))
+        except FailureError as error:
+            await self._terminal.show([render.private_off(str(error))])
 
     async def _ask(
         self, prompt: str, parse: Callable[[str], str], *, secret: bool = False
@@ -225,13 +282,31 @@ class Chat:
             except UsageError as error:
                 await self._answer([str(error)])
                 continue
-            match meaning:
-                case grammar.Help(lines):
-                    await self._answer(lines)
-                case wire.Logout():
-                    return
-                case _:
+            await self._do(meaning)
+            if isinstance(meaning, wire.Logout):
+                return
+
+    async def _do(self, meaning: grammar.Line) -> None:
+        match meaning:
+            case grammar.Help(lines):
+                await self._answer(lines)
+            case grammar.StartPrivate(user):
+                await self._links.start(user, wait=not self._terminal.interactive)
+            case grammar.Private(user, text):
+                await self._links.send(user, text)
+                self._tell_active()
+            case grammar.StopPrivate(user):
+                await self._links.stop(user)
+                self._tell_active()
+            case wire.Logout():
+                pass  # by whoever called us
+            case _:
+                try:
                     await self._connection.send(meaning)
+                except ConnectionLost:
+                    if not self._alone:
+                        raise
+                    await self._terminal.show([render.NO_SERVER])
 
     async def _answer(self, lines: Sequence[str]) -> None:
         """Answer a line that does not concern the server."""
@@ -239,15 +314,20 @@ class Chat:
             # Whoever reads the output of a script wants the answers in its order.
             await self._connection.wait_all_answered()
         await self._terminal.show(lines)
+        self._tell_active()
+
+    def _tell_active(self) -> None:
         now = trio.current_time()
-        if now >= self._told_active + ACTIVE_SECONDS_MIN:
+        if not self._alone and now >= self._told_active + ACTIVE_SECONDS_MIN:
             self._told_active = now
-            self._connection.tell_active()
+            self._connection.tell(wire.Active())
 
     async def _log_out(self) -> Ending:
         """Log out, once everything is answered; `_read` sees the reply, and ends."""
         with trio.move_on_after(LOGOUT_SECONDS_MAX):
             await self._connection.wait_all_answered()
+        if self._alone:
+            return Ending(1 if self._connection.unanswered else 0)  # which was said before
         with trio.move_on_after(LOGOUT_SECONDS_MAX):
             self._logout = await self._connection.send(wire.Logout(grammar.UNNUMBERED))
             await trio.sleep_forever()
@@ -259,6 +339,10 @@ class Chat:
         if self._logout is not None and self._logout.reply is None:
             unanswered -= 1
         return Ending(1, (render.unconfirmed(unanswered),)) if unanswered else Ending(0)
+
+    async def _watch_links(self) -> Ending:
+        await self._links.terminal_gone.wait()
+        return Ending(1)
 
     async def _watch_signals(self, signals: AsyncIterator[int]) -> Ending:
         async for number in signals:

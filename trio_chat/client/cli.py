@@ -48,11 +48,19 @@ def _run(argv: Sequence[str]) -> int:
         port = _parse_port(options.port)
         state_dir = options.state_dir or platformdirs.user_state_path("trio-chat") / "client"
         encrypt = _parse_security(options, state_dir)
+        peer_port = (
+            0 if options.peer_port is None else _parse_port(options.peer_port, "--peer-port")
+        )
+        peer_host = (
+            None if options.peer_host is None else _parse_host(options.peer_host, "--peer-host")
+        )
     except UsageError as error:
         _complain(str(error))
         return 2
     try:
-        return trio.run(app.run, host, port, _open_terminal, state_dir, encrypt)
+        return trio.run(
+            app.run, host, port, _open_terminal, state_dir, encrypt, peer_port, peer_host
+        )
     except FailureError as error:
         _complain(str(error))
         return 1
@@ -89,6 +97,15 @@ def _parser() -> argparse.ArgumentParser:
         default=platformdirs.user_downloads_path(),
         help="where files go (default: %(default)s); this version does not transfer any yet",
     )
+    parser.add_argument(
+        "--peer-host",
+        metavar="ADDR",
+        help="where other clients may connect for private messages (default: all addresses of"
+        " this machine)",
+    )
+    parser.add_argument(
+        "--peer-port", metavar="PORT", help="the port for that (default: the system picks one)"
+    )
     security = parser.add_mutually_exclusive_group()
     security.add_argument(
         "--ca",
@@ -106,16 +123,16 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _parse_host(text: str) -> str:
+def _parse_host(text: str, name: str = "SERVER_IP") -> str:
     host = text[1:-1] if text.startswith("[") and text.endswith("]") else text
     if not host or "\0" in host:
-        raise UsageError("SERVER_IP must be an address or a host name")
+        raise UsageError(f"{name} must be an address or a host name")
     return host
 
 
-def _parse_port(text: str) -> int:
+def _parse_port(text: str, name: str = "PORT") -> int:
     if not (text.isascii() and text.isdigit() and 1 <= int(text[:6]) <= 65535):
-        raise UsageError(f"PORT must be a number from 1 to 65535, not '{text}'")
+        raise UsageError(f"{name} must be a number from 1 to 65535, not '{text}'")
     return int(text)
 
 

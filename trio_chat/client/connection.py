@@ -97,6 +97,7 @@ class Connection:
         self._answered = trio.Event()
         self._last_id = 0
         self._violation: ProtocolViolation | None = None
+        self._is_lost = False
 
     @property
     def unanswered(self) -> int:
@@ -131,13 +132,15 @@ class Connection:
         """Send a request under the next number; wait first while too many are unanswered.
 
         Raises:
-            ConnectionLost: if the server does not read.
+            ConnectionLost: if the server does not read, or has gone.
         """
         while (
             len(self._exchanges) >= limits.REQUESTS_UNANSWERED_MAX
             or self._unanswered_bytes >= _UNANSWERED_BYTES_MAX
-        ):
+        ) and not self._is_lost:
             await self._answered.wait()
+        if self._is_lost:
+            raise ConnectionLost
         self._last_id += 1
         request = msgspec.structs.replace(request, id=self._last_id)
         exchange = Exchange(request, self._put(request))
@@ -145,14 +148,23 @@ class Connection:
         self._unanswered_bytes += exchange.size_bytes
         return exchange
 
-    def tell_active(self) -> None:
-        """Tell the server that its user is there, though there is nothing to ask it."""
-        self._put(wire.Active())
+    def tell(self, message: wire.Active | wire.Listening) -> None:
+        """Tell the server something that it does not reply to.
+
+        Raises:
+            ConnectionLost: if the server does not read.
+        """
+        self._put(message)
 
     async def wait_all_answered(self) -> None:
-        """Wait until the replies to all requests have been shown."""
-        while self._exchanges:
+        """Wait until the replies to all requests have been shown, or can't come any more."""
+        while self._exchanges and not self._is_lost:
             await self._answered.wait()
+
+    def lose(self) -> None:
+        """The server has gone: nobody needs to wait for it."""
+        self._is_lost = True
+        self._answered.set()
 
     def _put(self, message: wire.Request) -> int:
         line = encode_line(message) + b"\n"

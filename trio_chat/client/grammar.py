@@ -1,4 +1,4 @@
-"""The commands of section 3.3: from a line that a person typed to a request.
+"""The commands of sections 3.3 and 3.4: from a line that a person typed to a request.
 
 Rule: pure, and the only place that knows how commands are spelled. A command is a row of
 `COMMANDS`; parsing, usage errors and help follow from the row alone.
@@ -34,6 +34,25 @@ class Help(Struct, frozen=True):
     lines: tuple[str, ...]
 
 
+class StartPrivate(Struct, frozen=True):
+    """``startprivate``: see `links`, as for the next two."""
+
+    user: str
+
+
+class Private(Struct, frozen=True):
+    """``private``: a message that does not go through the server."""
+
+    user: str
+    text: str
+
+
+class StopPrivate(Struct, frozen=True):
+    """``stopprivate``."""
+
+    user: str
+
+
 Numbered = (
     wire.Login
     | wire.Message
@@ -42,6 +61,7 @@ Numbered = (
     | wire.WhoElseSince
     | wire.Block
     | wire.Unblock
+    | wire.Introduce
     | wire.Logout
 )
 """The requests that have a reply."""
@@ -54,6 +74,9 @@ Line = (
     | wire.Block
     | wire.Unblock
     | wire.Logout
+    | StartPrivate
+    | Private
+    | StopPrivate
     | Help
 )
 """What a line that is not empty can mean."""
@@ -254,6 +277,36 @@ COMMANDS = (
         details=(),
         example="unblock hans",
         build=lambda user: wire.Unblock(UNNUMBERED, _user(user)),
+    ),
+    Command(
+        name="startprivate",
+        parameters=("user",),
+        summary="Connect to a user directly, for private messages",
+        details=(
+            "Private messages do not go through the server. Once either side has started,",
+            "both can send them.",
+        ),
+        example="startprivate luke",
+        build=lambda user: StartPrivate(_user(user)),
+    ),
+    Command(
+        name="private",
+        parameters=("user", "message"),
+        summary="Send a private message, after startprivate",
+        details=(
+            "It goes directly to the user's client, and nowhere else. If it can't be",
+            "delivered, you are told.",
+        ),
+        example="private luke hey dude",
+        build=lambda user, text: Private(_user(user), _text(text)),
+    ),
+    Command(
+        name="stopprivate",
+        parameters=("user",),
+        summary="End private messaging with a user",
+        details=(),
+        example="stopprivate luke",
+        build=lambda user: StopPrivate(_user(user)),
     ),
     Command(
         name="logout",

@@ -105,11 +105,12 @@ def _error(message: wire.Error | wire.Closed, _request: object) -> list[str]:
 
 
 def _text(message: wire.Delivery | wire.Announcement, _request: object) -> list[str]:
-    first, *rest = clean_lines(message.text)
-    return [
-        f"{clean_line(message.sender)}: {first}",
-        *(CONTINUATION + line for line in rest),
-    ]
+    return _said(message.sender, message.text)
+
+
+def _said(sender: str, text: str) -> list[str]:
+    first, *rest = clean_lines(text)
+    return [f"{clean_line(sender)}: {first}", *(CONTINUATION + line for line in rest)]
 
 
 def _presence(message: wire.Presence, _request: object) -> list[str]:
@@ -129,12 +130,91 @@ _RENDERERS: dict[type, Callable[[Any, wire.Request | None], list[str]]] = {
     wire.Delivery: _text,
     wire.Announcement: _text,
     wire.Presence: _presence,
+    wire.Introduction: _nothing,
+    wire.Introduced: _nothing,
     wire.Closed: _error,
 }
+
+# -- Private messaging (section 3.4, and example 7 of section 8) ---------------------------
+
+
+def private(user: str, text: str) -> list[str]:
+    """A message that came directly from a user."""
+    return _said(f"{user}(private)", text)
+
+
+def private_started(user: str) -> str:
+    """There is a link to a user."""
+    return f"Start private messaging with {clean_line(user)}"
+
+
+def private_off(reason: str) -> str:
+    """There will be no links at all."""
+    return f"Private messaging is off: {clean_line(reason)}"
+
+
+def private_already(user: str) -> str:
+    """There was a link already, or is about to be."""
+    return f"Error. Private messaging with {clean_line(user)} already started"
+
+
+def private_not_enabled(user: str) -> str:
+    """There is no link to send over."""
+    return f"Error. Private messaging to {clean_line(user)} not enabled"
+
+
+def private_gone(user: str) -> str:
+    """There was a link to send over."""
+    user = clean_line(user)
+    return (
+        f"Error. {user} is no longer online at the address of your private messaging;"
+        f" 'startprivate {user}' looks for another one"
+    )
+
+
+def private_unreachable(user: str, ourselves: str, reason: str) -> str:
+    """No link could be made."""
+    user = clean_line(user)
+    return (
+        f"Error. Private messaging with {user} failed: {clean_line(reason)}. If a firewall is in"
+        f" between, {user} may try 'startprivate {clean_line(ourselves)}';"
+        f" 'message {user} ...' goes through the server"
+    )
+
+
+def private_stop(user: str) -> str:
+    """Our user has ended a link."""
+    return f"Stop private messaging with {clean_line(user)}"
+
+
+def private_not_active(user: str) -> str:
+    """There is no link to end."""
+    return f"Error. Private messaging with {clean_line(user)} is not active"
+
+
+def private_stopped(user: str) -> str:
+    """The other user has ended a link."""
+    return f"{clean_line(user)} has stopped private messaging"
+
+
+def private_ended(user: str, reason: str) -> str:
+    """A link has ended, and nobody has asked for it."""
+    return f"Private messaging with {clean_line(user)} has ended: {reason}"
+
+
+def private_unconfirmed(user: str, messages: int) -> str:
+    """Said when a link ends and not everything was acknowledged."""
+    user = clean_line(user)
+    if messages == 1:
+        return f"Error. Your last private message to {user} may not have arrived"
+    return f"Error. Your last {messages} private messages to {user} may not have arrived"
+
 
 # -- What the client itself has to say ---------------------------------------------------
 
 SERVER_GONE = "The server has closed the connection"
+PRIVATE_GOES_ON = "Private messaging goes on; 'logout' ends it"
+NO_SERVER = "Error. There is no connection to the server; only private messaging goes on"
 INPUT_ENDED = "The input ended before anybody was logged in"
 
 

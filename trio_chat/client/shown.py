@@ -17,7 +17,6 @@ be written, keys are remembered as long as the client lives.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -122,15 +121,3 @@ class ShownKeys:
 def _write_all(file: int, data: bytes) -> None:
     while data:
         data = data[os.write(file, data) :]
-
-
-def keys_path(directory: Path, server: str, user: str) -> Path:
-    """The file for one user of one server, under a name that is safe whatever theirs are.
-
-    Args:
-        directory: the client's state directory.
-        server: its address, such as ``127.0.0.1:4000``.
-        user: a user name.
-    """
-    name = hashlib.sha256(f"{server}\n{user}".encode()).hexdigest()[:32]
-    return directory / f"shown-{name}.jsonl"

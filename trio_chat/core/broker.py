@@ -6,7 +6,7 @@ phase of its session, and that is a table (`_REQUESTS`): to add a request is to 
 message, a row and a method.
 
 Every path by which one user's doing reaches another goes through `Blocks`: `_message`,
-`_broadcast` and `_announce`.
+`_broadcast`, `_introduce` and `_announce`.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from .beginning import Restored, Settings
 from .blocks import Blocks
 from .commands import NOBODY, Command, SessionId
 from .effects import Close, Effect
+from .introductions import introduce
 from .journal import BlockChange, Journal
 from .lockouts import Lockouts
 from .mailboxes import text_bytes
@@ -92,7 +93,8 @@ class Broker:
         if self._stopping:
             self._outgoing.add(Close(command.session))
             return
-        self._sessions.open(command.session, command.client, now)
+        session = self._sessions.open(command.session, command.client, now)
+        session.address, session.local_address = command.address, command.local_address
 
     def _session_closed(self, command: commands.SessionClosed, now: float) -> None:
         session = self._sessions.by_id.get(command.session)
@@ -332,6 +334,31 @@ class Broker:
         change = BlockChange(session.user, request.user, on, session.id, request.id)
         self._journal.add_block(change, now)
 
+    def _listening(self, session: Session, request: wire.Listening, now: float) -> None:
+        session.listening = request
+
+    def _introduce(self, session: Session, request: wire.Introduce, now: float) -> None:
+        name = request.user
+        user = self._sessions.by_id.get(self._presence.online.get(name, NOBODY))
+        code = None
+        if name == session.user:
+            code = ErrorCode.INTRODUCE_SELF
+        elif name not in self.users:
+            code = ErrorCode.UNKNOWN_USER
+        elif name in self._blocks.blockers_of(session.user):  # before: or presence would leak
+            code = ErrorCode.BLOCKED_BY_PEER
+        elif user is None:
+            code = ErrorCode.PEER_OFFLINE
+        elif user.listening is None or session.listening is None:
+            code = ErrorCode.PEER_NOT_LISTENING
+            name = name if user.listening is None else session.user
+        else:
+            introduction, introduced = introduce(request, session, user)
+            self._outgoing.send(user.id, introduced)
+            self._outgoing.send(session.id, introduction)
+        if code is not None:
+            self._refuse(session, request.id, code, user=name)
+
     def _logout(self, session: Session, request: wire.Logout, now: float) -> None:
         self._end(session, wire.Ok(request.id), now)
 
@@ -421,7 +448,10 @@ class Broker:
     # it shows that its user is there (section 3.1, timeout).
     _REQUESTS: ClassVar[dict[Phase, dict[type, tuple[_Handler, bool, bool]]]] = {
         Phase.GREETING: {wire.Hello: (_hello, False, False)},
-        Phase.LOGIN: {wire.Login: (_login, True, False)},
+        Phase.LOGIN: {
+            wire.Login: (_login, True, False),
+            wire.Listening: (_listening, False, False),
+        },
         Phase.CHECKING: {},
         Phase.ONLINE: {
             wire.Message: (_message, True, True),
@@ -431,6 +461,8 @@ class Broker:
             wire.WhoElseSince: (_whoelsesince, True, True),
             wire.Block: (_block, True, True),
             wire.Unblock: (_unblock, True, True),
+            wire.Listening: (_listening, False, False),
+            wire.Introduce: (_introduce, True, True),
             wire.Active: (_active, False, True),
             wire.Logout: (_logout, True, True),
         },

@@ -29,10 +29,14 @@ class SessionOpened(Struct, frozen=True, gc=False):
 
     Attributes:
         client: a name that no other client has, for one that does not name itself.
+        address: of the other end, as this server sees it; without a port.
+        local_address: of this server, as the other end has reached it.
     """
 
     session: SessionId
     client: str
+    address: str
+    local_address: str
 
 
 class SessionClosed(Struct, frozen=True, gc=False):

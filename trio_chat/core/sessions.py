@@ -16,6 +16,7 @@ import heapq
 from enum import Enum
 
 from .. import limits
+from ..protocol.messages import Listening
 from .commands import SessionId
 from .mailboxes import Mailbox
 from .repetitions import History
@@ -45,14 +46,19 @@ class Session:
         mailbox: what waits for the user.
         history: what this client has asked on earlier connections, and was refused on this.
         repeats_until: messages up to this number were sent on an earlier connection.
+        address, local_address: of its two ends; see `commands.SessionOpened`.
+        listening: where its client takes direct connections, if it does.
     """
 
     __slots__ = (
+        "address",
         "client",
         "deadline",
         "history",
         "id",
         "last_id",
+        "listening",
+        "local_address",
         "login_id",
         "mailbox",
         "phase",
@@ -71,6 +77,9 @@ class Session:
         self.mailbox = Mailbox("")
         self.history = History()
         self.repeats_until = 0
+        self.address = ""
+        self.local_address = ""
+        self.listening: Listening | None = None
 
 
 class Sessions:

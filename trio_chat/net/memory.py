@@ -13,11 +13,13 @@ class MemoryTransport:
     """One end of a pair made by `memory_pair`, behind the interface `Transport`.
 
     Attributes:
+        peer_host, local_host: loopback, unless a test wants to be somewhere else.
         capacity_bytes: what the other end may leave unread before this one "is full".
     """
 
     def __init__(self, peer: str, capacity_bytes: int) -> None:
         self.peer = peer
+        self.peer_host = self.local_host = "127.0.0.1"
         self.capacity_bytes = capacity_bytes
         self._stream = trio.testing.MemoryReceiveStream()
         self._unread_bytes = 0

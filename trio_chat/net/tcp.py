@@ -12,6 +12,7 @@ import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
+from ipaddress import IPv6Address, ip_address
 
 import trio
 
@@ -27,26 +28,32 @@ def format_address(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+def _plain(host: str) -> str:
+    """An address as others may use it: IPv4 as such, and without the name of our interface."""
+    address = ip_address(host.partition("%")[0])
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(address)
+
+
 UNKNOWN_HOST = "0.0.0.0"  # noqa: S104  # an address that nobody has
 
 
 class TcpTransport:
-    """A connected socket behind the interface `Transport`; it takes the socket over.
-
-    Attributes:
-        peer_host: the address of the other end without its port.
-    """
+    """A connected socket behind the interface `Transport`; it takes the socket over."""
 
     def __init__(self, sock: socket.socket) -> None:
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         _notice_dead_peers(sock)
         self._sock = sock
-        self.peer_host = UNKNOWN_HOST
+        self.peer_host = self.local_host = UNKNOWN_HOST
         self.peer = "unknown address"
         with suppress(OSError):  # it was gone before it was accepted; reading will say so
-            self.peer_host, port = sock.getpeername()[:2]
-            self.peer = format_address(self.peer_host, port)
+            host, port = sock.getpeername()[:2]
+            self.peer = format_address(host, port)
+            self.peer_host = _plain(host)
+            self.local_host = _plain(sock.getsockname()[0])
 
     async def receive(self) -> bytes:
         while True:
@@ -86,6 +93,26 @@ class TcpTransport:
         if self._sock.fileno() >= 0:
             trio.lowlevel.notify_closing(self._sock)
             self._sock.close()
+
+    async def receive_exactly(self, size: int) -> bytes:
+        """The first bytes that come, and nothing behind them; fewer at the end.
+
+        Only for a connection on which nothing was received yet.
+        """
+        data = b""
+        while len(data) < size:
+            self._check_open()
+            await trio.lowlevel.wait_readable(self._sock)
+            try:
+                some = self._sock.recv(size - len(data))
+            except _NOTHING_YET:
+                continue
+            except OSError as error:
+                raise trio.BrokenResourceError from error
+            if not some:
+                break
+            data += some
+        return data
 
     async def peek(self) -> bytes:
         """The first byte that comes, without taking it; empty at the end.
@@ -146,24 +173,34 @@ Secure = Callable[[TcpTransport], Awaitable[TcpTransport]]
 """Takes a new connection over, and agrees with its other end on how to talk."""
 
 
+_PORTS_TRIED_MAX = 10
+
+
 class TcpListener:
     """Accepts TCP connections on one port.
 
     Attributes:
-        port: to listen on; 0 lets the system pick one.
+        port: to listen on; 0 lets the system pick one, which it is once `serve` has started.
         host: a name or address of this machine to listen on; none for all of them.
 
     Args:
         port: see above.
         host: see above.
         secure: what to do with a connection before anything else; none for clear text.
+        connections_max: served at one time; the next one waits.
     """
 
-    def __init__(self, port: int, host: str | None = None, secure: Secure | None = None) -> None:
+    def __init__(
+        self,
+        port: int,
+        host: str | None = None,
+        secure: Secure | None = None,
+        connections_max: int = limits.CONNECTIONS_MAX,
+    ) -> None:
         self.port = port
         self.host = host
         self._secure = secure
-        self._capacity = trio.CapacityLimiter(limits.CONNECTIONS_MAX)
+        self._capacity = trio.CapacityLimiter(connections_max)
 
     async def serve(
         self,
@@ -193,10 +230,28 @@ class TcpListener:
             task_status.started(addresses)
 
     async def _open(self) -> list[trio.SocketListener]:
+        listeners = await self._bind(self.port)
+        tries = _PORTS_TRIED_MAX
+        while len({listener.socket.getsockname()[1] for listener in listeners}) > 1:
+            # The system has picked a port for each kind of address; one must do for all.
+            port = listeners[0].socket.getsockname()[1]
+            for listener in listeners:
+                await listener.aclose()
+            try:
+                listeners = await self._bind(port)
+            except ListenError:
+                if tries == 0:
+                    raise
+                tries -= 1
+                listeners = await self._bind(0)
+        self.port = listeners[0].socket.getsockname()[1]
+        return listeners
+
+    async def _bind(self, port: int) -> list[trio.SocketListener]:
         host = self.host
         while True:
             try:
-                return await trio.open_tcp_listeners(self.port, host=host, backlog=1024)
+                return await trio.open_tcp_listeners(port, host=host, backlog=1024)
             except OSError as error:
                 if host is None and error.errno == errno.EADDRNOTAVAIL:
                     host = "0.0.0.0"  # noqa: S104  # all addresses, where IPv6 is turned off

@@ -24,6 +24,8 @@ from .transport import HandshakeError
 
 _HANDSHAKE_BYTE = b"\x16"
 _RECORD_BYTES = 16 * 1024
+_NO_CHECK_TIME = ssl.VerifyFlags(0x200000)
+"""OpenSSL's ``X509_V_FLAG_NO_CHECK_TIME``, for which `ssl` has no name."""
 
 
 class Plaintext(Enum):
@@ -62,6 +64,38 @@ def authority_context(authorities: Path) -> ssl.SSLContext:
     """
     context = _context(ssl.PROTOCOL_TLS_CLIENT)
     context.load_verify_locations(authorities)
+    return context
+
+
+def peer_context(
+    identity: Identity, peer_certificate: bytes, *, server_side: bool
+) -> ssl.SSLContext:
+    """For a connection between two peers that know each other's certificates; TLS in both ways.
+
+    The handshake fails unless the other end has the key of exactly this certificate.
+
+    Args:
+        identity: of our side.
+        peer_certificate: of the other one (DER).
+        server_side: whether ours is the one that was connected to.
+
+    Raises:
+        HandshakeError: if the other one's certificate can't be used.
+        IdentityError: if our own can't be.
+    """
+    if server_side:
+        context = _context(ssl.PROTOCOL_TLS_SERVER)
+        context.num_tickets = 0
+    else:
+        context = _context(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False  # its name is that of the introduction
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.verify_flags |= _NO_CHECK_TIME  # clocks differ, and nobody vouches for a time
+    try:
+        context.load_verify_locations(cadata=peer_certificate)
+    except (ssl.SSLError, ValueError) as error:  # the latter: there is none
+        raise HandshakeError("what it calls its certificate is none") from error
+    identity.load_into(context)
     return context
 
 

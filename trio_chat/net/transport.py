@@ -25,9 +25,13 @@ class Transport(Protocol):
 
     Attributes:
         peer: the address of the other end, for people to read.
+        peer_host: the same without its port, for programs.
+        local_host: the address of this end, without its port.
     """
 
     peer: str
+    peer_host: str
+    local_host: str
 
     async def receive(self) -> bytes:
         """The next bytes, at most `limits.RECEIVE_BYTES_MAX`; empty at the end."""

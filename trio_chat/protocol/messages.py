@@ -22,10 +22,16 @@ from ..errors import ErrorCode
 
 PROTOCOL_VERSION = 1
 
+TICKET_CHARACTERS = 32
+"""What names an introduction: 128 random bits in hexadecimal digits."""
+
 Id = Annotated[int, Meta(ge=1, le=limits.INTEGER_MAX)]
 Seq = Annotated[int, Meta(ge=0, le=limits.INTEGER_MAX)]
 Seconds = Annotated[float, Meta(ge=0)]
 ClientId = Annotated[str, Meta(max_length=limits.CLIENT_ID_CHARACTERS_MAX)]
+Port = Annotated[int, Meta(ge=1, le=65535)]
+Certificate = Annotated[bytes, Meta(max_length=limits.PEER_CERTIFICATE_BYTES_MAX)]
+Ticket = Annotated[str, Meta(pattern=f"^[0-9a-f]{{{TICKET_CHARACTERS}}}$")]
 
 
 class _Message(Struct, frozen=True, gc=False, tag_field="type", omit_defaults=True):
@@ -100,6 +106,33 @@ class Unblock(_Message, tag="unblock", frozen=True, gc=False):
     user: str
 
 
+class Listening(_Message, tag="listening", frozen=True, gc=False):
+    """Where other clients can reach this one directly (section 3.4). No reply.
+
+    The address is the one that the server sees; nobody can name another.
+
+    Attributes:
+        port: on which it listens.
+        certificate: that it presents to whom it was introduced (DER, base64 on the wire).
+    """
+
+    port: Port
+    certificate: Certificate
+
+
+class Introduce(_Message, tag="introduce", frozen=True, gc=False):
+    """Ask how to reach a user directly, and have them let us in (section 3.4).
+
+    Attributes:
+        ticket: a random name for this introduction, which the asker shows to the user's
+            client when it connects.
+    """
+
+    id: Id
+    user: str
+    ticket: Ticket
+
+
 class Logout(_Message, tag="logout", frozen=True, gc=False):
     """End the session; the server answers `Ok` and closes the connection (section 3.3)."""
 
@@ -128,6 +161,8 @@ Request = (
     | WhoElseSince
     | Block
     | Unblock
+    | Listening
+    | Introduce
     | Logout
     | Ack
     | Active
@@ -166,6 +201,23 @@ class Users(_Message, tag="users", frozen=True, gc=False):
 
     id: Id
     users: tuple[str, ...]
+
+
+class Introduction(_Message, tag="introduction", frozen=True, gc=False):
+    """The reply to `Introduce`: where the user is, and how to know them.
+
+    Attributes:
+        address: of the user's client, as the server sees it.
+        port: on which the client listens.
+        certificate: that the client presents (DER, base64 on the wire).
+        seconds: for how long the ticket is good.
+    """
+
+    id: Id
+    address: str
+    port: Port
+    certificate: Certificate
+    seconds: Seconds
 
 
 class Error(_Message, tag="error", frozen=True, gc=False):
@@ -215,6 +267,22 @@ class Presence(_Message, tag="presence", frozen=True, gc=False):
     online: bool
 
 
+class Introduced(_Message, tag="introduced", frozen=True, gc=False):
+    """Somebody was told how to reach this client; let them in, and nobody else (section 3.4).
+
+    Attributes:
+        user: who it is, as the server knows from the session.
+        certificate: that their client presents (DER, base64 on the wire).
+        ticket: that their client shows, once.
+        seconds: for how long the ticket is good.
+    """
+
+    user: str
+    certificate: Certificate
+    ticket: Ticket
+    seconds: Seconds
+
+
 class Closed(_Message, tag="closed", frozen=True, gc=False):
     """The server ends this session for a reason of its own; the connection closes next."""
 
@@ -222,6 +290,6 @@ class Closed(_Message, tag="closed", frozen=True, gc=False):
     text: str
 
 
-Reply = Welcome | Ok | Sent | Users | Error
-Event = Delivery | Announcement | Presence | Closed
+Reply = Welcome | Ok | Sent | Users | Introduction | Error
+Event = Delivery | Announcement | Presence | Introduced | Closed
 ServerMessage = Reply | Event

@@ -59,7 +59,14 @@ async def serve(
         if log is not None:
             log(f"session {session_name(connection.session)} connected from {connection.peer}")
         hub.attach(connection)
-        await hub.submit(SessionOpened(connection.session, secrets.token_hex(8)))
+        await hub.submit(
+            SessionOpened(
+                connection.session,
+                secrets.token_hex(8),
+                transport.peer_host,
+                transport.local_host,
+            )
+        )
         await connection.run(hub.submit)
         hub.detach(connection)
 

@@ -14,6 +14,7 @@ import msgspec
 from ..core.commands import session_name
 from ..protocol import messages as wire
 
+_SECRETS = frozenset({"password", "ticket"})
 _WRITTEN_BY_PEOPLE = (wire.Message, wire.Broadcast, wire.Delivery, wire.Announcement)
 
 
@@ -29,7 +30,7 @@ def describe(event: msgspec.Struct) -> str:
 
 
 def _describe_field(event: msgspec.Struct, name: str, value: object) -> str:
-    if name == "password":
+    if name in _SECRETS:
         return "(hidden)"
     if name == "text" and isinstance(event, _WRITTEN_BY_PEOPLE):
         return f"({len(str(value))} characters)"
@@ -38,6 +39,8 @@ def _describe_field(event: msgspec.Struct, name: str, value: object) -> str:
         return session_name(value)
     if isinstance(value, msgspec.Struct):
         return f"({describe(value)})"
+    if isinstance(value, bytes):
+        return f"({len(value)} bytes)"
     if isinstance(value, tuple | list | frozenset):
         return f"({len(value)})"
     if isinstance(value, Enum):

@@ -1,0 +1,211 @@
+"""One private conversation, over a connection to another client (section 3.4).
+
+A message is acknowledged by the other client once it stands on the screen there; a sender
+whose message was not is told so when the link ends. On one connection TCP keeps the order and
+doubles nothing, and a link is never resumed on another: so each message is shown at most once.
+
+An end that either side wants is said (`Bye`), then each side closes its half, so what was sent
+before arrives and is acknowledged. An end that nobody wanted is noticed by TCP, or as a
+message that stays without its acknowledgement.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Awaitable, Callable
+from enum import Enum
+
+import trio
+
+from .. import limits
+from ..net.outbox import Outbox
+from ..net.transport import Transport
+from ..protocol.framing import encode_line
+from ..protocol.peer import (
+    PEER_PROTOCOL_VERSION,
+    Bye,
+    PeerHello,
+    PeerMessage,
+    Private,
+    PrivateAck,
+    peer_decoder,
+)
+
+
+class Ending(Enum):
+    """Why a link has ended."""
+
+    STOPPED_BY_US = "we have stopped it"
+    STOPPED = "the other user has stopped it"
+    LEFT = "the other user has logged out"
+    LOST = "the connection was lost"
+    SILENT = "the other client does not answer"
+    BROKEN = "the other client broke the protocol"
+
+
+class LinkError(Exception):
+    """There is no link to whoever answered."""
+
+
+class Link:
+    """A link to one user; `run` must run while it is used.
+
+    Attributes:
+        user: at the other end, as the server has introduced them.
+        ending: why it has ended, once it has.
+
+    Args:
+        user: see above.
+        transport: connected to them; closed by whoever opened it.
+        show: shows a message of the user, and returns once it stands on the screen.
+    """
+
+    def __init__(
+        self, user: str, transport: Transport, show: Callable[[str, str], Awaitable[None]]
+    ) -> None:
+        self.user = user
+        self.ending: Ending | None = None
+        self._transport = transport
+        self._show = show
+        self._outbox = Outbox(transport)
+        self._decoder = peer_decoder()
+        self._early: list[PeerMessage] = []
+        self._last_id = 0
+        self._sent_at: deque[float] = deque()  # of what is not acknowledged, the oldest first
+        self._changed = trio.Event()
+        self._life = trio.CancelScope()
+
+    @property
+    def unanswered(self) -> int:
+        """How many messages were not acknowledged."""
+        return len(self._sent_at)
+
+    async def greet(self, *, first: bool) -> None:
+        """Exchange the first lines; whoever has connected speaks first.
+
+        Raises:
+            LinkError: if the other end has other plans.
+        """
+        hello = PeerHello(PEER_PROTOCOL_VERSION)
+        if first:
+            self._put(hello)
+        messages = await self._receive()
+        if not messages:
+            raise LinkError("it closed the connection")
+        theirs, *self._early = messages
+        if not isinstance(theirs, PeerHello):
+            raise LinkError("it does not keep to the protocol")
+        if theirs.version != hello.version:
+            raise LinkError("one of both clients is too old for the other, and needs an update")
+        if not first:
+            self._put(hello)
+
+    # -- Sending -------------------------------------------------------------------------------
+
+    async def send(self, text: str) -> bool:
+        """Send a message, waiting first while too many are unanswered; False if it has ended."""
+        while self.ending is None and len(self._sent_at) >= limits.PRIVATE_UNANSWERED_MAX:
+            await self._changed.wait()
+        if self.ending is not None:
+            return False
+        self._last_id += 1
+        self._sent_at.append(trio.current_time())
+        self._put(Private(self._last_id, text))
+        self._change()
+        return True
+
+    async def wait_all_answered(self) -> None:
+        """Wait until nothing is unanswered any more, or the link has ended."""
+        while self._sent_at and self.ending is None:
+            await self._changed.wait()
+
+    def stop(self, *, left: bool = False) -> None:
+        """End the link, once what was sent is out; ``left`` if our user logs out."""
+        if self.ending is None:
+            self._put(Bye(left))
+            self._end(Ending.STOPPED_BY_US)
+
+    def abandon(self) -> None:
+        """End the link at once: the other end has no part in it any more."""
+        self._end(Ending.LOST)
+        self._life.cancel()
+
+    def _put(self, message: PeerMessage) -> None:
+        if not self._outbox.send(encode_line(message) + b"\n"):
+            self._end(Ending.SILENT)
+
+    # -- Running -------------------------------------------------------------------------------
+
+    async def run(self) -> Ending:
+        """Talk until either side ends it; return why."""
+        with self._life:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._outbox.run)
+                nursery.start_soon(self._watch)
+                await self._read()
+                self._end(Ending.LOST)
+        assert self.ending is not None
+        return self.ending
+
+    async def _read(self) -> None:
+        while messages := self._early or await self._receive():
+            self._early = []
+            shown = 0
+            for message in messages:
+                match message:
+                    case Private():
+                        await self._show(self.user, message.text)
+                        shown = message.id
+                    case PrivateAck():
+                        self._acknowledged(message.id)
+                    case Bye():
+                        self._end(Ending.LEFT if message.left else Ending.STOPPED)
+                    case PeerHello():
+                        self._end(Ending.BROKEN)
+            if shown:
+                self._put(PrivateAck(shown))
+            if self.ending not in (None, Ending.STOPPED_BY_US):
+                return
+        if self._decoder.violation is not None:
+            self._end(Ending.BROKEN)
+
+    async def _receive(self) -> list[PeerMessage]:
+        """The next messages; none at the end."""
+        while self._decoder.violation is None:
+            try:
+                data = await self._transport.receive()
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                return []
+            if not data:
+                return []
+            messages = self._decoder.feed(data)
+            if messages:
+                return messages
+        return []
+
+    def _acknowledged(self, id: int) -> None:
+        while self._sent_at and self._last_id - len(self._sent_at) < id:
+            self._sent_at.popleft()
+        self._change()
+
+    async def _watch(self) -> None:
+        """End the link if an acknowledgement does not come in time."""
+        while self.ending is None:
+            oldest = self._sent_at[0] if self._sent_at else math.inf
+            with trio.move_on_at(oldest + limits.PEER_ANSWER_SECONDS_MAX):
+                await self._changed.wait()
+                continue
+            self._end(Ending.SILENT)
+
+    def _end(self, ending: Ending) -> None:
+        """Note why it ends, the first time; what was sent may still go out for a while."""
+        if self.ending is None:
+            self.ending = ending
+            self._outbox.finish()
+            self._life.deadline = trio.current_time() + limits.DRAIN_SECONDS_MAX
+            self._change()
+
+    def _change(self) -> None:
+        self._changed.set()
+        self._changed = trio.Event()

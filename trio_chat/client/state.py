@@ -1,0 +1,27 @@
+"""Where the client keeps what it remembers of an account, which is a user on a server."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+
+def keys_path(directory: Path, server: str, user: str) -> Path:
+    """The file of the messages that were shown to a user; see `shown`.
+
+    Args:
+        directory: the client's state directory.
+        server: its address, such as ``127.0.0.1:4000``.
+        user: a user name.
+    """
+    return directory / f"shown-{_digest(server, user)}.jsonl"
+
+
+def identity_directory(directory: Path, server: str, user: str) -> Path:
+    """The directory of the key by which other clients know a user; arguments as above."""
+    return directory / f"identity-{_digest(server, user)}"
+
+
+def _digest(server: str, user: str) -> str:
+    """A name for an account that is safe on any file system, whatever the user's is."""
+    return hashlib.sha256(f"{server}\n{user}".encode()).hexdigest()[:32]
