@@ -23,6 +23,7 @@ class ErrorCode(Enum):
 
     # -- Connecting
     TLS_REQUIRED = "tls_required"
+    TOO_MANY_CONNECTIONS = "too_many_connections"
 
     # -- Login (section 3.1, cases 1 and 2 of section 8)
     INVALID_PASSWORD = "invalid_password"  # noqa: S105  # a code, not a secret
@@ -31,6 +32,8 @@ class ErrorCode(Enum):
     ALREADY_ONLINE = "already_online"
     LOGIN_TIMEOUT = "login_timeout"
     LOGIN_BUSY = "login_busy"
+    TOO_MANY_ATTEMPTS = "too_many_attempts"
+    INVALID_TOKEN = "invalid_token"  # noqa: S105  # a code, not a secret
 
     # -- Requests (section 3.3)
     UNKNOWN_USER = "unknown_user"
@@ -54,6 +57,7 @@ class ErrorCode(Enum):
 
     # -- The end of a session that its user did not ask for
     IDLE = "idle"
+    REPLACED = "replaced"
     SLOW = "slow"
     STOPPING = "stopping"
     MAILBOX_UNREADABLE = "mailbox_unreadable"
@@ -77,6 +81,9 @@ class ErrorCode(Enum):
 
 _TEXTS = {
     ErrorCode.TLS_REQUIRED: "This server takes no unencrypted connections from here",
+    ErrorCode.TOO_MANY_CONNECTIONS: (
+        "Too many connections from your address. Please try again later"
+    ),
     ErrorCode.INVALID_PASSWORD: "Invalid Password. Please try again",
     ErrorCode.NOW_BLOCKED: (
         "Invalid Password. Your account has been blocked. Please try again later"
@@ -91,6 +98,10 @@ _TEXTS = {
         f"Login took longer than {limits.LOGIN_SECONDS_MAX:.0f} seconds. Please start again"
     ),
     ErrorCode.LOGIN_BUSY: "Too many people are logging in just now. Please try again later",
+    ErrorCode.TOO_MANY_ATTEMPTS: (
+        "Too many logins from your address. Please try again in {seconds:.0f} seconds"
+    ),
+    ErrorCode.INVALID_TOKEN: "Your session has ended. Please log in again",
     ErrorCode.UNKNOWN_USER: "Error. Invalid user",
     ErrorCode.MESSAGE_SELF: "Error. Cannot message self",
     ErrorCode.BLOCK_SELF: "Error. Cannot block self",
@@ -119,6 +130,7 @@ _TEXTS = {
         "Error. The client of {user} takes no direct connections; 'message' goes through the server"
     ),
     ErrorCode.IDLE: "You have been logged out after {seconds:g} seconds without activity",
+    ErrorCode.REPLACED: "Your session goes on over a new connection of the same client",
     ErrorCode.SLOW: "You have been logged out as your terminal did not keep up with the server",
     ErrorCode.STOPPING: "The server is shutting down",
     ErrorCode.MAILBOX_UNREADABLE: (

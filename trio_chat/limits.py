@@ -47,6 +47,30 @@ DRAIN_SECONDS_MAX = 2.0
 CONNECTIONS_MAX = 10_000
 """Connections served at one time; the next one is accepted, and waits its turn."""
 
+CONNECTIONS_PER_ADDRESS_MAX = 256
+"""Connections of one address at a time: a large office behind one, and a small part of all."""
+
+ADDRESSES_MAX = 10_000
+"""Addresses whose logins are counted; the one that made none for longest is forgotten first."""
+
+REQUESTS_PER_SECOND_MAX = 5000
+"""Requests of one connection in the long run: a small part of what the server can do."""
+
+REQUESTS_BURST_SECONDS = 10.0
+"""So many seconds' worth of requests may come at once: pasted, or from a short script."""
+
+RECEIVE_BYTES_PER_SECOND_MAX = 8 * 1024 * 1024
+"""Bytes that one connection sends in the long run: chat needs far less, and files go to peers."""
+
+RECEIVE_BYTES_BURST_MAX = 64 * 1024 * 1024
+"""Bytes at once: all that a mailbox can hold, escaped in JSON, and more."""
+
+READ_DELAY_SECONDS_MAX = 30.0
+"""One pause in reading who sends too much; so late may the end of a connection be noticed.
+
+At the rate above no pause is longer than a second, as one read brings at most a few thousand
+requests. At much lower rates this bound lets those who flood be a little faster."""
+
 # -- Delivery --------------------------------------------------------------------------
 WINDOW_MESSAGES_MAX = 256
 """Messages sent to a client and not yet acknowledged by it; the rest waits in its mailbox."""
@@ -96,6 +120,13 @@ CREDENTIALS_LOOK_SECONDS = 1.0
 PASSWORD_QUEUE_MAX = CONNECTIONS_MAX
 """Passwords that wait to be checked, also those of connections that did not wait for it."""
 
+LOGINS_PER_MINUTE_MAX = 60
+"""Logins of one address in a minute, and at once: an office after a restart. Hashing the
+passwords of all takes one processor three seconds."""
+
+TOKEN_SECONDS_MAX = 24 * 60 * 60.0
+"""How long after its connection was lost a client may come back with its token: over night."""
+
 UNKNOWN_NAMES_MAX = 10_000
 """Names without an account whose failures are counted; the oldest is forgotten first."""
 
@@ -138,6 +169,8 @@ assert LINE_BYTES_MAX > 6 * TEXT_BYTES_MAX + 1024, "the longest text must fit a 
 assert LOGIN_LINE_BYTES_MAX > 6 * (NAME_BYTES_MAX + PASSWORD_BYTES_MAX) + 1024
 assert LINE_BYTES_MAX >= LOGIN_LINE_BYTES_MAX
 assert OUTBOX_BYTES_MAX > LINE_BYTES_MAX
+assert CONNECTIONS_PER_ADDRESS_MAX < CONNECTIONS_MAX
+assert RECEIVE_BYTES_BURST_MAX > 6 * MAILBOX_BYTES_MAX, "a full mailbox is sent without a pause"
 assert KEYS_REMEMBERED_MAX > MAILBOX_MESSAGES_MAX + REQUESTS_UNANSWERED_MAX, (
     "a repetition may stand a whole mailbox behind the message that it repeats"
 )

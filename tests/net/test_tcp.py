@@ -11,6 +11,8 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 
+from trio_chat.net import crowd
+from trio_chat.net.crowd import Crowd
 from trio_chat.net.tcp import TcpListener, TcpTransport, connect, format_address
 from trio_chat.net.transport import ListenError, Transport
 
@@ -18,6 +20,11 @@ from trio_chat.net.transport import ListenError, Transport
 async def echo(transport: Transport) -> None:
     while data := await transport.receive():
         assert transport.send_nowait(data) == len(data)
+
+
+async def never_secure(transport: TcpTransport) -> TcpTransport:
+    await trio.sleep_forever()
+    return transport
 
 
 def port_of(address: str) -> int:
@@ -146,6 +153,35 @@ async def test_a_connection_that_was_gone_before_it_was_accepted_has_no_address(
     transport = TcpTransport(socket.socket())
     assert transport.peer == "unknown address"
     transport.close()
+
+
+async def test_connections_of_one_address_over_the_limit_are_refused_silent_ones_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(crowd, "is_loopback", lambda _: False)
+    async with trio.open_nursery() as nursery:
+        listener = TcpListener(0, "127.0.0.1", never_secure, Crowd(2, b"too many\n"))
+        (address,) = await nursery.start(listener.serve, echo, nursery)
+        port = port_of(address)
+        silent = [await connect("127.0.0.1", port) for _ in range(2)]
+        refused = await connect("127.0.0.1", port)
+        assert await refused.receive() == b"too many\n"
+        assert await refused.receive() == b""
+        refused.close()
+        for transport in silent:
+            transport.close()
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_peer_is_known_by_its_plain_address() -> None:
+    listener = socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True)
+    with listener:
+        client = await connect("127.0.0.1", listener.getsockname()[1])
+        transport = TcpTransport(listener.accept()[0])
+    assert transport.peer.startswith("[::ffff:127.0.0.1]:")
+    assert transport.peer_host == "127.0.0.1"
+    transport.close()
+    client.close()
 
 
 async def test_dead_peers_are_noticed_within_15_seconds() -> None:

@@ -321,21 +321,3 @@ async def test_whoever_connects_and_drops_disturbs_nobody(identity: Identity, da
         transport.send_nowait(b"still there?")
         assert await transport.receive() == b"still there?"
         transport.close()
-
-
-@pytest.mark.parametrize(
-    ("host", "answer"),
-    [
-        ("127.0.0.1", True),
-        ("127.8.9.10", True),
-        ("::1", True),
-        ("::ffff:127.0.0.1", True),
-        ("::ffff:192.0.2.1", False),
-        ("192.0.2.1", False),
-        ("0.0.0.0", False),
-        ("fe80::1%eth0", False),
-        ("2001:db8::1", False),
-    ],
-)
-def test_loopback(host: str, answer: bool) -> None:
-    assert tls.is_loopback(host) is answer

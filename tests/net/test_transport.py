@@ -223,8 +223,9 @@ async def test_who_waits_for_a_slow_reader_learns_that_it_is_gone(pair: Pair) ->
         right.close()
 
 
-async def test_ends_have_an_address_for_people(pair: Pair) -> None:
+async def test_ends_have_an_address_for_people_and_one_for_programs(pair: Pair) -> None:
     assert all(end.peer for end in pair)
+    assert [end.peer_host for end in pair] == ["127.0.0.1", "127.0.0.1"]
 
 
 Connect = Callable[[], Awaitable[Transport]]

@@ -6,9 +6,8 @@ may know is told; so an introduction is only as old as what it tells.
 
 from __future__ import annotations
 
-from ipaddress import ip_address
-
 from .. import limits
+from ..addresses import is_loopback
 from ..protocol import messages as wire
 from .sessions import Session
 
@@ -21,7 +20,7 @@ def address_for(asker: Session, user: Session) -> str:
     under an address that only that machine can use, so others get the one under which they
     have reached the server.
     """
-    if _is_loopback(user.address) and not _is_loopback(asker.address):
+    if is_loopback(user.address) and not is_loopback(asker.address):
         return asker.local_address
     return user.address
 
@@ -43,7 +42,3 @@ def introduce(
         ),
         wire.Introduced(asker.user, asker.listening.certificate, request.ticket, seconds),
     )
-
-
-def _is_loopback(address: str) -> bool:
-    return ip_address(address).is_loopback

@@ -6,7 +6,8 @@ import trio
 import trio.testing
 
 from .. import limits
-from .transport import Handler
+from .crowd import Crowd
+from .transport import Handler, HandshakeError
 
 
 class MemoryTransport:
@@ -96,15 +97,19 @@ def memory_pair(
 class MemoryListener:
     """Accepts the connections that `connect` makes."""
 
-    def __init__(self, capacity_bytes: int = limits.RECEIVE_BYTES_MAX) -> None:
+    def __init__(
+        self, capacity_bytes: int = limits.RECEIVE_BYTES_MAX, crowd: Crowd | None = None
+    ) -> None:
         self._capacity_bytes = capacity_bytes
+        self._crowd = crowd or Crowd(0)
         self._incoming, self._accept = trio.open_memory_channel[MemoryTransport](0)
         self._count = 0
 
-    async def connect(self) -> MemoryTransport:
-        """The client's end of a new connection."""
+    async def connect(self, host: str = "127.0.0.1") -> MemoryTransport:
+        """The client's end of a new connection, which comes from this address."""
         self._count += 1
         client, server = memory_pair(self._capacity_bytes, (f"client {self._count}", "server"))
+        server.peer_host = host
         await self._incoming.send(server)
         return client
 
@@ -117,7 +122,10 @@ class MemoryListener:
     ) -> None:
         async def handle(transport: MemoryTransport) -> None:
             try:
-                await handler(transport)
+                with self._crowd.place_for(transport):
+                    await handler(transport)
+            except HandshakeError:
+                pass
             finally:
                 transport.close()
 

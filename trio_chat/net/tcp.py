@@ -12,11 +12,12 @@ import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
-from ipaddress import IPv6Address, ip_address
 
 import trio
 
 from .. import limits
+from ..addresses import plain_address
+from .crowd import Crowd
 from .transport import Handler, HandshakeError, ListenError
 
 _NOTHING_YET = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
@@ -26,14 +27,6 @@ _NOTHING_YET = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSL
 def format_address(host: str, port: int) -> str:
     """``host:port``, with brackets around an IPv6 address."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def _plain(host: str) -> str:
-    """An address as others may use it: IPv4 as such, and without the name of our interface."""
-    address = ip_address(host.partition("%")[0])
-    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-        return str(address.ipv4_mapped)
-    return str(address)
 
 
 UNKNOWN_HOST = "0.0.0.0"  # noqa: S104  # an address that nobody has
@@ -52,8 +45,8 @@ class TcpTransport:
         with suppress(OSError):  # it was gone before it was accepted; reading will say so
             host, port = sock.getpeername()[:2]
             self.peer = format_address(host, port)
-            self.peer_host = _plain(host)
-            self.local_host = _plain(sock.getsockname()[0])
+            self.peer_host = plain_address(host)
+            self.local_host = plain_address(sock.getsockname()[0])
 
     async def receive(self) -> bytes:
         while True:
@@ -188,6 +181,7 @@ class TcpListener:
         host: see above.
         secure: what to do with a connection before anything else; none for clear text.
         connections_max: served at one time; the next one waits.
+        crowd: counts the connections, silent ones too; none to allow any number.
     """
 
     def __init__(
@@ -196,10 +190,12 @@ class TcpListener:
         host: str | None = None,
         secure: Secure | None = None,
         connections_max: int = limits.CONNECTIONS_MAX,
+        crowd: Crowd | None = None,
     ) -> None:
         self.port = port
         self.host = host
         self._secure = secure
+        self._crowd = crowd or Crowd(0)
         self._capacity = trio.CapacityLimiter(connections_max)
 
     async def serve(
@@ -212,10 +208,11 @@ class TcpListener:
         async def handle(stream: trio.SocketStream) -> None:
             transport = _take_over(stream)
             try:
-                async with self._capacity:
-                    if self._secure is not None:
-                        transport = await self._secure(transport)
-                    await handler(transport)
+                with self._crowd.place_for(transport):
+                    async with self._capacity:
+                        if self._secure is not None:
+                            transport = await self._secure(transport)
+                        await handler(transport)
             except HandshakeError:
                 pass  # whoever that was, they know
             finally:

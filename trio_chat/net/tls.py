@@ -12,12 +12,12 @@ from __future__ import annotations
 import ssl
 from contextlib import ExitStack, suppress
 from enum import Enum
-from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 
 import trio
 
 from .. import limits
+from ..addresses import is_loopback
 from .identity import Identity
 from .tcp import TcpTransport
 from .transport import HandshakeError
@@ -225,11 +225,3 @@ class TlsAcceptor:
         if self._plaintext is Plaintext.LOOPBACK:
             return is_loopback(host)
         return self._plaintext is Plaintext.ALWAYS
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address is this machine's own and never on any wire."""
-    address = ip_address(host.partition("%")[0])
-    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-        return address.ipv4_mapped.is_loopback
-    return address.is_loopback

@@ -25,8 +25,8 @@ class Transport(Protocol):
 
     Attributes:
         peer: the address of the other end, for people to read.
-        peer_host: the same without its port, for programs.
-        local_host: the address of this end, without its port.
+        peer_host: the same without port and zone, as `addresses.plain_address` writes it.
+        local_host: the address of this end, likewise.
     """
 
     peer: str
