@@ -15,6 +15,7 @@ def check_invariants(broker: Broker) -> None:
     _check_sessions(broker)
     _check_blocks(broker)
     _check_lockouts(broker)
+    _check_tokens(broker)
     _check_journal(broker)
     for user, mailbox in broker._post.mailboxes.items():
         assert mailbox.user == user
@@ -57,6 +58,16 @@ def _check_lockouts(broker: Broker) -> None:
     for failures in (*lockouts._known.values(), *lockouts._unknown.values()):
         assert 0 < failures.count <= limits.LOGIN_FAILURES_MAX
         assert (failures.count == limits.LOGIN_FAILURES_MAX) == (failures.blocked_until is not None)
+
+
+def _check_tokens(broker: Broker) -> None:
+    for user, token in broker._tokens._by_user.items():
+        assert user in broker.users and token.text
+        is_online = broker._presence.online.get(user) == token.session
+        assert is_online == (token.lost_at is None)
+        if is_online:
+            session = broker._sessions.by_id[token.session]
+            assert (session.client, session.token) == (token.client, token.text)
 
 
 def _check_journal(broker: Broker) -> None:

@@ -11,10 +11,12 @@ with the difference between them. ::
 Commands, in which a name stands for the connection that was opened last under it:
 
 ========================  ==================================================================
-``open C [A]``            somebody connects, from address A; the connection is called C
+``open C [ADDRESS]``      somebody connects; the connection is called C from now on, and its
+                          token is ``token-N`` if it is the Nth that was opened
 ``log in C [U]``          the same, through to being user U (C itself if left out); its
                           client is called ``pc-C``, and its last request was number 1
-``C: request; ...``       a batch of requests: the type, then the fields in order
+``C: request; ...``       a batch of requests: the type, then the fields in order; what is
+                          left over at the end of ``hello`` are capabilities
 ``close C``               the connection is gone
 ``fail C CODE``           the connection has to end for this reason
 ``right C``, ``wrong C``  the password has been checked
@@ -165,9 +167,14 @@ class Playbook:
         self._ids[name] = self._count
         self._names[self._count] = name
         address = address or "127.0.0.1"
-        local = "127.0.0.1" if address == "127.0.0.1" else "10.0.0.1"
         return self.handle(
-            commands.SessionOpened(self._count, f"anonymous-{self._count}", address, local)
+            commands.SessionOpened(
+                self._count,
+                client=f"anonymous-{self._count}",
+                token=f"token-{self._count}",
+                address=address,
+                local_address="127.0.0.1" if address == "127.0.0.1" else "10.0.0.1",
+            )
         )
 
     def _do_log(self, _in: str, name: str, user: str = "") -> list[str]:
@@ -289,7 +296,9 @@ def _matches(wanted: Sequence[str], got: Sequence[str]) -> bool:
 def _request(text: str) -> wire.Request:
     tag, *words = shlex.split(text)
     kind = _REQUESTS[tag]
-    fields = dict(zip(kind.__struct_fields__, words, strict=False))
+    fields: dict[str, object] = dict(zip(kind.__struct_fields__, words, strict=False))
+    if kind is wire.Hello:
+        fields["capabilities"] = words[2:]
     request: wire.Request = msgspec.convert({"type": tag, **fields}, kind, strict=False)
     return request
 

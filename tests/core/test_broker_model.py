@@ -39,8 +39,11 @@ SETTINGS = Settings(block_seconds=60, idle_seconds=100)
 WINDOW = 2
 QUOTA = 5
 
-LOGGED_IN = wire.Ok(1)
-"""People's clients log in with request 1, whatever else they have sent before."""
+TOKEN_SECONDS = 50.0
+
+LOGGED_IN = (wire.Ok(1), wire.Ok(2))
+"""People's clients log in with request 1, or 2 after a token that was refused, whatever else
+they have sent before."""
 
 Key = tuple[str, str, int]
 Reply = tuple[SessionId, str, int | ErrorCode]
@@ -68,6 +71,7 @@ class Connection:
         self.last_request = opened
         self.sent: list[int] = []
         self.read: list[int] = []
+        self.asks_for_token = False
 
 
 class Person:
@@ -76,7 +80,8 @@ class Person:
     def __init__(self, name: str) -> None:
         self.name = name
         self.life = 0
-        self.next_id = 2
+        self.next_id = 3
+        self.tokens: list[str] = []
         self.unanswered: dict[int, wire.Message] = {}
         self.connection: Connection | None = None
         self.shown: list[Key] = []
@@ -115,6 +120,7 @@ class World(RuleBasedStateMachine):
         # The model: lists and dicts that say what each user may expect.
         self.online: dict[str, Connection] = {}
         self.past: list[tuple[str, float]] = []
+        self.tokens: dict[str, tuple[SessionId, str, float]] = {}
         self.failures: Counter[str] = Counter()
         self.blocked_until: dict[str, float] = {}
         self.blocks = set(self.store.blocks)
@@ -150,7 +156,10 @@ class World(RuleBasedStateMachine):
         for session, message in sends(effect):
             connection = self.connections[session]
             connection.inbox.append(message)
-            if message == LOGGED_IN:
+            if isinstance(message, wire.Token):
+                assert message.token == f"token-{session}" and connection.asks_for_token
+                assert connection in self.online.values() and not connection.answered
+            elif message in LOGGED_IN:
                 assert connection in self.online.values() and not connection.answered
                 connection.answered = True
             if isinstance(message, wire.Delivery):
@@ -203,8 +212,26 @@ class World(RuleBasedStateMachine):
         for name in [name for name, c in self.online.items() if c is connection]:
             del self.online[name]
             self.past.append((name, self.now))
+            self.lose_token(name, connection)
             return self.presence(name, False)
         return []
+
+    # -- Tokens ------------------------------------------------------------------------------
+
+    def give_token(self, user: str, connection: Connection) -> None:
+        """The model's end of a login: of each user the latest token holds, and for how long."""
+        assert connection.person is not None
+        if connection.asks_for_token:
+            self.tokens[user] = (connection.id, connection.person.client, float("inf"))
+
+    def lose_token(self, user: str, connection: Connection) -> None:
+        id, client, _ = self.tokens.get(user, (0, "", 0.0))
+        if id == connection.id:
+            self.tokens[user] = (id, client, self.now + TOKEN_SECONDS)
+
+    def end_token(self, user: str, connection: Connection) -> None:
+        if self.tokens.get(user, (0, "", 0.0))[0] == connection.id:
+            del self.tokens[user]
 
     def alive(self, replies: Iterable[Reply]) -> list[Reply]:
         return [reply for reply in replies if reply[0] in self.connections]
@@ -222,21 +249,30 @@ class World(RuleBasedStateMachine):
 
     # -- Logging in ----------------------------------------------------------------------------
 
-    def open(self, user: str, person: Person | None, right: bool) -> None:
+    def open(self, person: Person | None, *, asks: bool = False) -> Connection:
         self.count += 1
         id = self.count
         connection = self.connections[id] = Connection(id, person, self.now)
+        connection.asks_for_token = asks
         if person is not None:
             person.connection = connection
-        self.handle(commands.SessionOpened(id, f"anonymous-{id}", "127.0.0.1", "127.0.0.1"))
-        hello = wire.Hello(wire.PROTOCOL_VERSION, person.client if person else "")
-        login = wire.Login(1, user, "secret")
-        replies: list[Reply] = [(id, "welcome", 0)]
+        opened = commands.SessionOpened(
+            id, f"anonymous-{id}", f"token-{id}", "127.0.0.1", "127.0.0.1"
+        )
+        self.handle(opened)
+        client = person.client if person else ""
+        hello = wire.Hello(wire.PROTOCOL_VERSION, client, (wire.RESUME,) if asks else ())
+        self.handle(commands.Requests(id, [hello]), [(id, "welcome", 0)])
+        return connection
+
+    def log_in(self, connection: Connection, user: str, right: bool, number: int = 1) -> None:
+        id = connection.id
+        replies: list[Reply] = []
         if self.is_locked(user):
             replies.append((id, "error", ErrorCode.STILL_BLOCKED))
         else:
             self.checks.append((id, user, right))
-        self.handle(commands.Requests(id, [hello, login]), replies)
+        self.handle(commands.Requests(id, [wire.Login(number, user, "secret")]), replies)
 
     def is_locked(self, user: str) -> bool:
         return self.now < self.blocked_until.get(user, 0)
@@ -250,22 +286,70 @@ class World(RuleBasedStateMachine):
         if self.commit is not None:
             self.finish_commit()
 
-    @rule(user=users)
-    def connect_at_once(self, user: str) -> None:
+    @rule(user=users, by_token=st.sampled_from([True, True, False]))
+    def connect_at_once(self, user: str, by_token: bool = False) -> None:
+        person = self.people[user]
+        if by_token and person.tokens and person.connection is None:
+            self.resume(user)
         self.connect(user)
         while self.checks:
             self.check_password(0)
-        self.read(user, most=2)
+        self.read(user, most=3)
 
-    @rule(user=users)
-    def connect(self, user: str) -> None:
+    @rule(user=users, asks=st.sampled_from([True, True, False]))
+    def connect(self, user: str, asks: bool = True) -> None:
         person = self.people[user]
         if person.connection is None:
-            self.open(user, person, right=True)
+            self.log_in(self.open(person, asks=asks), user, right=True)
+
+    @rule(user=users, asks=st.sampled_from([True, True, False]), age=st.sampled_from([1, 1, 1, 2]))
+    def resume(self, user: str, asks: bool = True, age: int = 1) -> None:
+        """Come back with the latest token or the one before; with the password if refused."""
+        person = self.people[user]
+        if len(person.tokens) < age:
+            return
+        self.lose_connection(user, noticed=False)
+        token = person.tokens[-age]
+        connection = self.open(person, asks=asks)
+        ghost = self.online.get(user)
+        code = self.fault_of_token(user, person.client, token)
+        request = wire.Resume(1, user, token)
+        replies: list[Reply] = [(connection.id, "error", code)] if code else []
+        public: list[Public] = []
+        if code is None:
+            del self.tokens[user]
+            if ghost is None:
+                public = self.presence(user, True)
+                connection.last_request = self.now
+            else:
+                replies.append((ghost.id, "closed", ErrorCode.REPLACED))
+                connection.last_request = ghost.last_request
+            self.online[user] = connection
+            self.give_token(user, connection)
+        self.handle(commands.Requests(connection.id, [request]), replies, public)
+        if code is ErrorCode.INVALID_TOKEN:
+            self.log_in(connection, user, right=True, number=2)
+
+    def fault_of_token(self, user: str, client: str, token: str) -> ErrorCode | None:
+        id, its_client, end = self.tokens.get(user, (0, "", 0.0))
+        if token != f"token-{id}" or client != its_client or self.now >= end:
+            return ErrorCode.INVALID_TOKEN
+        if user in self.online and self.online[user].id != id:
+            return ErrorCode.ALREADY_ONLINE
+        return None
+
+    @rule(user=users)
+    def steal_a_token(self, user: str) -> None:
+        """It serves no other client."""
+        if self.people[user].tokens:
+            id = self.open(None).id
+            request = wire.Resume(1, user, self.people[user].tokens[-1])
+            replies: list[Reply] = [(id, "error", ErrorCode.INVALID_TOKEN)]
+            self.handle(commands.Requests(id, [request]), replies)
 
     @rule(user=st.sampled_from([*USERS, "nobody"]), right=st.booleans())
     def intrude(self, user: str, right: bool) -> None:
-        self.open(user, None, right and user != "nobody" and user in self.online)
+        self.log_in(self.open(None), user, right and user in self.online)
 
     @precondition(lambda self: self.checks)
     @rule(data=st.data())
@@ -295,6 +379,7 @@ class World(RuleBasedStateMachine):
             elif connection is not None:
                 public = self.presence(user, True)
                 self.online[user] = connection
+                self.give_token(user, connection)
                 connection.last_request = self.now
         command = commands.PasswordChecked(id, user, right)
         self.handle(command, self.alive(replies), public)
@@ -435,10 +520,11 @@ class World(RuleBasedStateMachine):
                 self.waiting[user].pop(seq, None)
             self.request(person, [wire.Ack(read[-1])], replies)
 
-    def log_out(self, user: str) -> None:
+    def leave_for_good(self, user: str) -> None:
         if person := self.ready(user):
             id = person.number()
             assert person.connection is not None
+            self.end_token(user, person.connection)
             public = self.leave(person.connection)
             self.request(person, [wire.Logout(id)], [(session(person), "ok", id)], public=public)
 
@@ -463,7 +549,9 @@ class World(RuleBasedStateMachine):
                 # A refused one may be accepted after a crash, when later ones were shown.
                 assert key in self.refused or not person.later_ones_shown(key)
                 person.shown.append(key)
-        elif message == LOGGED_IN:
+        elif isinstance(message, wire.Token):
+            person.tokens.append(message.token)
+        elif message in LOGGED_IN:
             if connection.id in self.connections:
                 connection.ready = True
                 self.send(person, list(person.unanswered.values()))
@@ -475,7 +563,7 @@ class World(RuleBasedStateMachine):
     @rule(user=users, kind=st.sampled_from(MISFORTUNES))
     def meet_misfortune(self, user: str, kind: str) -> None:
         if kind == "log out":
-            self.log_out(user)
+            self.leave_for_good(user)
         elif kind == "other client":
             self.start_another_client(user)
         elif kind.startswith("crash"):
@@ -506,7 +594,8 @@ class World(RuleBasedStateMachine):
         self.lose_connection(user, noticed=True)
         person = self.people[user]
         person.life += 1
-        person.next_id = 2
+        person.next_id = 3
+        person.tokens.clear()
         person.unanswered.clear()
 
     @precondition(lambda self: self.commit)
@@ -592,6 +681,8 @@ class World(RuleBasedStateMachine):
             is_online = connection in self.online.values()
             code = ErrorCode.IDLE if is_online else ErrorCode.LOGIN_TIMEOUT
             replies.append((connection.id, "closed", code))
+            for name in [name for name, c in self.online.items() if c is connection]:
+                self.end_token(name, connection)
             public += self.leave(connection)
         # Who leaves at the same moment may or may not hear of the others.
         going = {connection.id for connection in overdue}
@@ -675,7 +766,7 @@ def sends(effect: Effect) -> list[Public]:
 
 def as_reply(sent: Public) -> Reply | None:
     to, message = sent
-    if message == LOGGED_IN:
+    if message in LOGGED_IN:
         return None  # it waits for the mailbox
     tag = str(message.__struct_config__.tag)
     match message:
@@ -691,7 +782,8 @@ def as_reply(sent: Public) -> Reply | None:
 def test_random_stories_go_as_the_model_says(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "WINDOW_MESSAGES_MAX", WINDOW)
     monkeypatch.setattr(limits, "MAILBOX_MESSAGES_MAX", QUOTA)
+    monkeypatch.setattr(limits, "TOKEN_SECONDS_MAX", TOKEN_SECONDS)
     run_state_machine_as_test(
         World,
-        settings=settings(max_examples=100, stateful_step_count=50, report_multiple_bugs=False),
+        settings=settings(max_examples=150, stateful_step_count=50, report_multiple_bugs=False),
     )

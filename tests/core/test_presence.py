@@ -164,3 +164,12 @@ def test_one_user_has_one_session() -> None:
     presence.log_in("hans", 1)
     with pytest.raises(AssertionError):
         presence.log_in("hans", 2)
+
+
+def test_who_goes_on_in_another_session_keeps_their_place() -> None:
+    presence = Presence()
+    for session, user in enumerate(("hans", "yoda"), 1):
+        presence.log_in(user, session)
+    presence.move("hans", 7)
+    assert list(presence.online.items()) == [("hans", 7), ("yoda", 2)]
+    assert presence.others_since("yoda", 0) == ("hans",)

@@ -104,7 +104,7 @@ WRONG_PHASES = [
     (phase, tag)
     for phase, allowed in {
         Phase.GREETING: {"hello"},
-        Phase.LOGIN: {"login"},
+        Phase.LOGIN: {"login", "resume"},
         Phase.CHECKING: set(),
         Phase.ONLINE: {
             "message",
@@ -121,6 +121,7 @@ WRONG_PHASES = [
     for tag in (
         "hello",
         "login",
+        "resume",
         "message",
         "broadcast",
         "whoelse",
@@ -137,6 +138,7 @@ WRONG_PHASES = [
 LINES = {
     "hello": "hello 1",
     "login": "login 5 hans solo",
+    "resume": "resume 5 hans token-1",
     "message": "message 5 yoda hey",
     "broadcast": "broadcast 5 hey",
     "whoelse": "whoelse 5",

@@ -24,6 +24,7 @@ REQUESTS: dict[wire.Request, bytes] = {
         b'{"type":"hello","version":1,"client":"pc","capabilities":["tls"]}'
     ),
     wire.Login(1, "hans", "solo"): b'{"type":"login","id":1,"user":"hans","password":"solo"}',
+    wire.Resume(1, "hans", "t0"): b'{"type":"resume","id":1,"user":"hans","token":"t0"}',
     wire.Message(2, "yoda", "hi"): b'{"type":"message","id":2,"to":"yoda","text":"hi"}',
     wire.Broadcast(3, "hi"): b'{"type":"broadcast","id":3,"text":"hi"}',
     wire.WhoElse(4): b'{"type":"whoelse","id":4}',
@@ -49,6 +50,7 @@ SERVER_MESSAGES: dict[wire.ServerMessage, bytes] = {
     wire.Delivery(6, "hans", "pc", 2, "hi"): (
         b'{"type":"delivery","seq":6,"from":"hans","client":"pc","id":2,"text":"hi"}'
     ),
+    wire.Token("t0"): b'{"type":"token","token":"t0"}',
     wire.Announcement("hans", "hi"): b'{"type":"announcement","from":"hans","text":"hi"}',
     wire.Presence("hans", True): b'{"type":"presence","user":"hans","online":true}',
     wire.Introduction(2, "::1", 4001, b"abc", 30): (

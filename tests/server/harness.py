@@ -18,6 +18,7 @@ from trio_chat import limits
 from trio_chat.core.beginning import Settings
 from trio_chat.core.effects import Commit
 from trio_chat.errors import ErrorCode
+from trio_chat.net.crowd import Crowd
 from trio_chat.net.memory import MemoryListener, MemoryTransport
 from trio_chat.protocol import messages as wire
 from trio_chat.protocol.framing import encode_lines, server_message_decoder
@@ -29,6 +30,7 @@ from trio_chat.storage.memory import MemoryStore
 NAMES = ("hans", "yoda", "luke", "vader", "r2d2", *(f"user{number}" for number in range(170)))
 SETTINGS = Settings(block_seconds=60, idle_seconds=300)
 PATIENCE_SECONDS = 1000.0
+HERE = "127.0.0.1"
 REPLIES = wire.Ok | wire.Sent | wire.Users | wire.Error
 
 T = TypeVar("T", bound=wire.ServerMessage)
@@ -188,8 +190,8 @@ class Client:
         assert isinstance(reply, wire.Users)
         return list(reply.users)
 
-    async def greet(self) -> None:
-        await self.send(wire.Hello(wire.PROTOCOL_VERSION, self.name))
+    async def greet(self, *capabilities: str) -> None:
+        await self.send(wire.Hello(wire.PROTOCOL_VERSION, self.name, capabilities))
         assert isinstance(await self.event(), wire.Welcome)
 
     async def try_login(self, user: str, password: str) -> wire.Reply:
@@ -232,6 +234,8 @@ class Chat:
         accounts: Accounts,
         *,
         debug: bool,
+        crowd: Crowd | None,
+        requests_per_second: int,
     ) -> None:
         self.store = store
         self.log: list[str] = []
@@ -240,11 +244,13 @@ class Chat:
         self._nursery = nursery
         self._settings = settings
         self._debug = debug
+        self._crowd = crowd
+        self._requests_per_second = requests_per_second
 
     # -- The server ------------------------------------------------------------------------
 
     async def start(self) -> None:
-        self._listener = MemoryListener()
+        self._listener = MemoryListener(crowd=self._crowd)
         self._stopping = trio.Event()
         self._ended = trio.Event()
         self._life = trio.CancelScope()
@@ -259,6 +265,7 @@ class Chat:
                     self.store,
                     self.accounts,
                     self._settings,
+                    requests_per_second=self._requests_per_second,
                     stop=self._stopping,
                     log=self.log.append if self._debug else None,
                     task_status=task_status,
@@ -290,12 +297,12 @@ class Chat:
 
     # -- Clients ---------------------------------------------------------------------------
 
-    async def connect(self, name: str = "") -> Client:
+    async def connect(self, name: str = "", host: str = HERE) -> Client:
         """A connection that has said nothing."""
-        return Client(await self._listener.connect(), name)
+        return Client(await self._listener.connect(host), name)
 
-    async def greeted(self, name: str = "") -> Client:
-        client = await self.connect(name)
+    async def greeted(self, name: str = "", host: str = HERE) -> Client:
+        client = await self.connect(name, host)
         await client.greet()
         return client
 
@@ -322,6 +329,8 @@ async def running_chat(
     accounts: Accounts | None = None,
     *,
     debug: bool = False,
+    crowd: Crowd | None = None,
+    requests_per_second: int = limits.REQUESTS_PER_SECOND_MAX,
 ) -> AsyncIterator[Chat]:
     """A server for the length of a block; it ends in time and leaves no task behind."""
     assert isinstance(trio.lowlevel.current_clock(), MockClock)
@@ -332,6 +341,8 @@ async def running_chat(
             settings,
             accounts or Accounts(CREDENTIALS),
             debug=debug,
+            crowd=crowd,
+            requests_per_second=requests_per_second,
         )
         await chat.start()
         yield chat

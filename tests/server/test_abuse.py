@@ -6,6 +6,7 @@ After each of these, somebody else is served as if nothing had happened (`expect
 from __future__ import annotations
 
 import tracemalloc
+from collections import Counter
 
 import pytest
 import trio
@@ -16,10 +17,19 @@ from trio.testing import MockClock
 
 from trio_chat import limits
 from trio_chat.errors import ErrorCode
+from trio_chat.net.crowd import Crowd
 from trio_chat.protocol import messages as wire
 from trio_chat.protocol.framing import encode_lines
 
-from .harness import Chat, Client, in_virtual_time, password_of, running_chat
+from .harness import (
+    SETTINGS,
+    Chat,
+    Client,
+    in_virtual_time,
+    password_of,
+    pause,
+    running_chat,
+)
 
 HELLO = encode_lines([wire.Hello(wire.PROTOCOL_VERSION)])
 
@@ -129,6 +139,7 @@ REQUESTS: list[wire.Request] = [
     wire.Ack(2),
     wire.Active(),
 ]
+STRANGER = "192.0.2.7"
 
 
 @pytest.mark.parametrize("greeted", [False, True])
@@ -239,23 +250,23 @@ async def test_who_was_closed_but_stays_is_dropped_in_time(
 
 async def test_who_sends_a_hundred_thousand_requests_and_never_reads_is_closed_as_slow(
     autojump_clock: MockClock,
-    chat: Chat,
 ) -> None:
-    flooder, hans = await chat.login("vader"), await chat.login("hans")
-    tracemalloc.start()
-    try:
-        for start in range(2, 100_000, 1000):
-            requests = [wire.WhoElse(number) for number in range(start, start + 1000)]
-            await send_what_it_takes(flooder, encode_lines(requests))
-            assert await hans.users(wire.WhoElse) in (["vader"], [])
+    async with running_chat(requests_per_second=0) as chat:
+        flooder, hans = await chat.login("vader"), await chat.login("hans")
+        tracemalloc.start()
+        try:
+            for start in range(2, 100_000, 1000):
+                requests = [wire.WhoElse(number) for number in range(start, start + 1000)]
+                await send_what_it_takes(flooder, encode_lines(requests))
+                assert await hans.users(wire.WhoElse) in (["vader"], [])
+            await chat.expect_served()
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert peak < 4 * limits.OUTBOX_BYTES_MAX
+        assert await flooder.closed() is ErrorCode.SLOW
+        assert await hans.expect(wire.Presence) == wire.Presence("vader", online=False)
         await chat.expect_served()
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert peak < 4 * limits.OUTBOX_BYTES_MAX
-    assert await flooder.closed() is ErrorCode.SLOW
-    assert await hans.expect(wire.Presence) == wire.Presence("vader", online=False)
-    await chat.expect_served()
 
 
 async def test_a_receiver_who_does_not_read_is_closed_as_slow_and_gets_all_at_the_next_login(
@@ -283,6 +294,97 @@ async def test_a_reader_who_is_late_but_comes_loses_nothing(
         await hans.ok(wire.Message, to="yoda", text=f"{number} " + "x" * 1000)
     assert [(await yoda.text()).split()[0] for _ in range(100)] == [str(n) for n in range(100)]
     await yoda.expect_nothing()
+
+
+# -- Too much from one address, or one user ----------------------------------------------------
+
+
+async def test_one_address_has_so_many_connections_and_keeps_nobody_else_out(
+    autojump_clock: MockClock,
+) -> None:
+    refusal = encode_lines([wire.Error(ErrorCode.TOO_MANY_CONNECTIONS, "Too many")])
+    async with running_chat(crowd=Crowd(20, refusal)) as chat:
+        silent = [await chat.connect(host=STRANGER) for _ in range(20)]
+        for _ in range(100):
+            assert await (await chat.connect(host=STRANGER)).closed() is (
+                ErrorCode.TOO_MANY_CONNECTIONS
+            )
+        await chat.greeted(host="192.0.2.8")
+        for _ in range(100):
+            await chat.expect_served()
+        silent.pop().drop()
+        await trio.testing.wait_all_tasks_blocked()
+        silent.append(await chat.greeted(host=STRANGER))
+        assert await (await chat.connect(host=STRANGER)).closed() is ErrorCode.TOO_MANY_CONNECTIONS
+        for client in silent:
+            client.drop()
+
+
+async def test_one_address_cannot_have_more_passwords_checked_than_so_many_a_minute(
+    autojump_clock: MockClock, chat: Chat
+) -> None:
+    per_minute = SETTINGS.logins_per_minute
+    answers: Counter[ErrorCode] = Counter()
+    for _ in range(10):  # minutes
+        for number in range(2 * per_minute):
+            stranger = await chat.greeted(host=STRANGER)
+            reply = await stranger.try_login(f"user{number}", "guess")
+            assert isinstance(reply, wire.Error)
+            answers[reply.code] += 1
+            stranger.drop()
+        await chat.expect_served()
+        await pause(60)
+    assert answers[ErrorCode.TOO_MANY_ATTEMPTS] == 10 * per_minute
+    assert (
+        answers[ErrorCode.INVALID_PASSWORD]
+        + answers[ErrorCode.STILL_BLOCKED]
+        + answers[ErrorCode.NOW_BLOCKED]
+        == 10 * per_minute
+    )
+
+
+async def test_who_tried_too_often_may_try_again_on_the_same_connection_when_they_were_told(
+    autojump_clock: MockClock, chat: Chat
+) -> None:
+    for _ in range(SETTINGS.logins_per_minute):
+        stranger = await chat.greeted(host=STRANGER)
+        await stranger.try_login("nobody", "guess")
+        stranger.drop()
+    hans = await chat.greeted(host=STRANGER)
+    for _ in range(2):
+        reply = await hans.try_login("hans", password_of("hans"))
+        assert reply == wire.Error(
+            ErrorCode.TOO_MANY_ATTEMPTS,
+            "Too many logins from your address. Please try again in 1 seconds",
+            hans.number,
+        )
+    await pause(1)
+    assert await hans.try_login("hans", password_of("hans")) == wire.Ok(3)
+
+
+async def test_a_flood_delays_only_who_sends_it_and_loses_nothing(
+    autojump_clock: MockClock,
+) -> None:
+    async with running_chat(requests_per_second=100) as chat:
+        vader, yoda, hans = [await chat.login(name) for name in ("vader", "yoda", "hans")]
+        before = trio.current_time()
+        count = 5000
+        async with trio.open_nursery() as nursery:
+
+            @nursery.start_soon
+            async def flood() -> None:
+                await vader.send(*(wire.Broadcast(id, f"{id}") for id in range(2, count + 2)))
+
+            for id in range(2, count + 2):
+                assert await yoda.expect(wire.Announcement) == wire.Announcement("vader", f"{id}")
+                assert await vader.reply(id) == wire.Sent(id, complete=True)
+                if id % 100 == 0:
+                    asked = trio.current_time()
+                    assert await hans.users(wire.WhoElse) == ["vader", "yoda"]
+                    assert trio.current_time() == asked
+        seconds = (count - 100 * limits.REQUESTS_BURST_SECONDS) / 100
+        # What one read has brought is handled before the pause.
+        assert seconds - 30 < trio.current_time() - before <= seconds
 
 
 # -- Segmentation --------------------------------------------------------------------------------

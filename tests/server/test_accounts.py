@@ -55,13 +55,17 @@ class Watch:
         await wait_all_tasks_blocked()
         self._clock.jump(limits.CREDENTIALS_LOOK_SECONDS)
 
-    async def changed(self) -> frozenset[str]:
-        """The users that the next look brings."""
+    async def command(self) -> UsersChanged:
+        """What the next look brings."""
         await self.look()
         command = await self._commands.receive()
         assert isinstance(command, UsersChanged)
         assert command.users == self.accounts.credentials.users
-        return command.users
+        return command
+
+    async def changed(self) -> frozenset[str]:
+        """The users that the next look brings."""
+        return (await self.command()).users
 
     def expect_nothing(self) -> None:
         with pytest.raises(trio.WouldBlock):
@@ -88,6 +92,19 @@ async def test_a_changed_file_is_taken_over_at_the_next_look(watch: Watch) -> No
     assert await watch.changed() == {"hans", "luke"}
     assert watch.accounts.credentials.check("luke", "secret-luke")
     assert watch.log == [f"read 2 accounts from {watch.path}"]
+
+
+async def test_whose_password_has_changed_is_told_since_the_file_was_last_usable(
+    watch: Watch,
+) -> None:
+    watch.path.write_text(HANS + YODA.replace("secret", "another") + LUKE)
+    assert (await watch.command()).changed == {"yoda"}
+    watch.path.write_text("nonsense")
+    await watch.look()
+    while len(watch.log) < 2:
+        await trio.lowlevel.checkpoint()
+    watch.path.write_text(HANS.replace("secret", "another") + LUKE)
+    assert (await watch.command()).changed == {"hans"}
 
 
 async def test_a_file_that_was_replaced_counts_though_it_looks_the_same(watch: Watch) -> None:

@@ -6,12 +6,15 @@ import io
 import signal
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from trio_chat import __version__
+from trio_chat.core.beginning import Settings
 from trio_chat.errors import ErrorCode
 from trio_chat.net.identity import load_or_make
+from trio_chat.net.tcp import TcpListener
 from trio_chat.protocol import messages as wire
 from trio_chat.server import cli
 from trio_chat.server.credentials import read_credentials
@@ -99,6 +102,25 @@ def test_a_host_that_is_not_here_is_one_line_and_exit_code_1(
 ) -> None:
     arguments = start(tmp_path, free_port(), "--host", host)
     assert "cannot listen on port" in complaint(arguments, 1, capfd)
+
+
+def test_the_limits_are_those_of_the_options(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served: list[tuple[TcpListener, Settings, int]] = []
+
+    async def serve(
+        listener: TcpListener, _store: object, _accounts: object, settings: Settings, **others: Any
+    ) -> None:
+        served.append((listener, settings, others["requests_per_second"]))
+
+    monkeypatch.setattr(cli, "serve", serve)
+    limits = ("--connections-per-address", "5", "--logins-per-minute", "6", "--rate", "7")
+    assert cli.main(start(tmp_path, free_port(), *limits)) == 0
+    [(listener, settings, requests_per_second)] = served
+    assert (settings, requests_per_second) == (Settings(60, 600, logins_per_minute=6), 7)
+    assert listener._crowd._each_max == 5
+    assert b'"code":"too_many_connections"' in listener._crowd._refusal
 
 
 def test_a_data_directory_that_cannot_be_used_is_one_line_and_exit_code_1(

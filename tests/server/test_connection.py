@@ -13,6 +13,7 @@ from trio_chat.net.memory import memory_pair
 from trio_chat.protocol import messages as wire
 from trio_chat.protocol.framing import encode_lines
 from trio_chat.server.connection import Connection
+from trio_chat.server.pace import Pace
 
 SESSION = 7
 
@@ -20,9 +21,14 @@ SESSION = 7
 class Pair:
     """A connection that runs, its client's end, and the commands that it submits."""
 
-    def __init__(self, nursery: trio.Nursery, capacity_bytes: int = 1024 * 1024) -> None:
+    def __init__(
+        self,
+        nursery: trio.Nursery,
+        capacity_bytes: int = 1024 * 1024,
+        pace: Pace | None = None,
+    ) -> None:
         self.client, transport = memory_pair(capacity_bytes, ("client", "server"))
-        self.connection = Connection(SESSION, transport)
+        self.connection = Connection(SESSION, transport, pace)
         self.ended = trio.Event()
         self.gate = trio.Event()
         self.gate.set()
@@ -104,6 +110,35 @@ async def test_only_who_is_admitted_may_send_long_lines(
         pair.client.close()
     assert isinstance(await stranger.command(), SessionFailed)
     assert await user.command() == Requests(SESSION, [wire.Active()])
+
+
+async def test_who_sends_too_much_is_read_more_slowly_and_loses_nothing(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    pair = Pair(nursery, pace=Pace(10))
+    before = trio.current_time()
+    burst: list[wire.Request] = [wire.Active()] * 100
+    times = []
+    for _ in range(4):
+        pair.client.send_nowait(encode_lines(burst))
+        assert await pair.command() == Requests(SESSION, burst)
+        times.append(trio.current_time() - before)
+    assert times == pytest.approx([0, 0, 10, 20])
+    pair.client.close()
+    assert await pair.command() == SessionClosed(SESSION)
+    assert trio.current_time() - before == pytest.approx(30), "noticed after the pause"
+
+
+async def test_a_pause_does_not_keep_the_server_from_closing(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    pair = Pair(nursery, pace=Pace(1))
+    pair.client.send_nowait(encode_lines([wire.Active()] * 100))
+    await pair.command()
+    before = trio.current_time()
+    pair.connection.finish()
+    await pair.ended.wait()
+    assert trio.current_time() - before <= limits.DRAIN_SECONDS_MAX
 
 
 async def test_everything_pending_goes_out_in_one_flush(

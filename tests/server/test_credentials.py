@@ -10,7 +10,7 @@ import pytest
 from trio_chat import limits
 from trio_chat.errors import UsageError
 from trio_chat.server import credentials as credentials_module
-from trio_chat.server.credentials import parse_credentials, read_credentials
+from trio_chat.server.credentials import Credentials, parse_credentials, read_credentials
 
 from .harness import QUICK_HASHER
 
@@ -212,6 +212,15 @@ def test_an_unknown_name_costs_what_the_known_ones_cost(monkeypatch: pytest.Monk
     assert not credentials.check("hans", "wise")
     assert seen[0] == seen[1]
     assert seen[0][0] == "$argon2id$v=19$m=64,t=3,p=2"
+
+
+def test_whose_entry_has_changed_can_be_asked() -> None:
+    hashed = QUICK_HASHER.hash("solo")
+    before = Credentials({"hans": "solo", "yoda": "wise", "luke": hashed, "vader": "dark"})
+    after = Credentials({"hans": hashed, "yoda": "wiser", "luke": hashed, "chewie": "roar"})
+    assert after.changed_since(before) == {"hans", "yoda"}
+    assert before.changed_since(after) == {"hans", "yoda"}
+    assert after.changed_since(after) == frozenset()
 
 
 def test_new_hashes_are_as_strong_as_recommended() -> None:

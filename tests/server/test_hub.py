@@ -85,7 +85,9 @@ class Rig:
         end = End(client, CountingTransport(server))
         end.connection.session = self._count
         self.hub.attach(end.connection)
-        await self.hub.submit(SessionOpened(self._count, f"pc-{user}", "127.0.0.1", "127.0.0.1"))
+        await self.hub.submit(
+            SessionOpened(self._count, f"pc-{user}", "", "127.0.0.1", "127.0.0.1")
+        )
         return end
 
     async def log_in(self, user: str) -> End:

@@ -25,6 +25,7 @@ HEARD = wire.Announcement(NAME, SECRET)
 EVENTS: list[tuple[msgspec.Struct, str]] = [
     (wire.Hello(1, "p\nc", ("a\nb",)), r"hello version=1 client='p\nc' capabilities=(1)"),
     (wire.Login(1, NAME, SECRET), r"login id=1 user='ha\nns' password=(hidden)"),
+    (wire.Resume(1, NAME, SECRET), r"resume id=1 user='ha\nns' token=(hidden)"),
     (wire.Message(2, NAME, SECRET), r"message id=2 to='ha\nns' text=(12 characters)"),
     (wire.Broadcast(2, SECRET), "broadcast id=2 text=(12 characters)"),
     (wire.WhoElse(2), "whoelse id=2"),
@@ -40,12 +41,13 @@ EVENTS: list[tuple[msgspec.Struct, str]] = [
     (wire.Users(2, (NAME,)), "users id=2 users=(1)"),
     (wire.Error(ErrorCode.BUSY, "a\nb", 2), r"error code=busy text='a\nb' id=2"),
     (DELIVERY, r"delivery seq=1 sender='ha\nns' client='p\nc' id=2 text=(12 characters)"),
+    (wire.Token(SECRET), "token token=(hidden)"),
     (HEARD, r"announcement sender='ha\nns' text=(12 characters)"),
     (wire.Presence(NAME, online=True), r"presence user='ha\nns' online=True"),
     (wire.Closed(ErrorCode.IDLE, "a\nb"), r"closed code=idle text='a\nb'"),
     (
-        commands.SessionOpened(SESSION, "p\nc", "::1", "::1"),
-        r"SessionOpened session=1.5 client='p\nc' address='::1' local_address='::1'",
+        commands.SessionOpened(SESSION, "p\nc", SECRET, "::1", "::1"),
+        r"SessionOpened session=1.5 client='p\nc' token=(hidden) address='::1' local_address='::1'",
     ),
     (wire.Listening(4001, b"abc"), "listening port=4001 certificate=(3 bytes)"),
     (wire.Introduce(2, NAME, SECRET), r"introduce id=2 user='ha\nns' ticket=(hidden)"),
@@ -70,7 +72,7 @@ EVENTS: list[tuple[msgspec.Struct, str]] = [
     (commands.Committed(3), "Committed number=3"),
     (commands.CommitFailed(3), "CommitFailed number=3"),
     (commands.MailboxLoaded(NAME, (DELIVERY,)), r"MailboxLoaded user='ha\nns' deliveries=(1)"),
-    (commands.UsersChanged(frozenset({NAME})), "UsersChanged users=(1)"),
+    (commands.UsersChanged(frozenset({NAME})), "UsersChanged users=(1) changed=(0)"),
     (commands.Tick(), "Tick"),
     (commands.Stop(), "Stop"),
     (

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from trio_chat import limits
 from trio_chat.errors import UsageError
 from trio_chat.server.options import default_data_dir, parse_arguments
 
@@ -21,6 +22,26 @@ def test_what_is_left_out_has_a_value() -> None:
     assert parsed.credentials == Path("credentials.txt")
     assert parsed.data_dir == default_data_dir(4000)
     assert (parsed.cert, parsed.key, parsed.plaintext) == (None, None, "loopback")
+    assert parsed.connections_per_address == limits.CONNECTIONS_PER_ADDRESS_MAX
+    assert parsed.logins_per_minute == limits.LOGINS_PER_MINUTE_MAX
+    assert parsed.rate == limits.REQUESTS_PER_SECOND_MAX
+
+
+def test_limits_are_whole_numbers() -> None:
+    options = ["--connections-per-address", "0", "--logins-per-minute", "7", "--rate", "999999999"]
+    parsed = parse_arguments(["4000", "60", "600", *options])
+    assert parsed.connections_per_address == 0
+    assert parsed.logins_per_minute == 7
+    assert parsed.rate == 999_999_999
+
+
+@pytest.mark.parametrize("option", ["--connections-per-address", "--logins-per-minute", "--rate"])
+@pytest.mark.parametrize("value", ["-1", "x", "", "1.5", "1e3", "²", "9" * 10, "nan"])
+def test_what_is_no_limit_is_one_line(option: str, value: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_arguments(["4000", "60", "600", option, value])
+    error = f"argument {option}: {value!r} is not a whole number; 0 stands for no limit; try "
+    assert str(caught.value).startswith(error)
 
 
 def test_servers_on_different_ports_keep_their_data_apart() -> None:

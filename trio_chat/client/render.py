@@ -128,6 +128,7 @@ _RENDERERS: dict[type, Callable[[Any, wire.Request | None], list[str]]] = {
     wire.Users: _users,
     wire.Error: _error,
     wire.Delivery: _text,
+    wire.Token: _nothing,
     wire.Announcement: _text,
     wire.Presence: _presence,
     wire.Introduction: _nothing,

@@ -6,6 +6,8 @@ from collections.abc import Collection, Mapping
 
 from msgspec import Struct
 
+from .. import limits
+
 
 class Settings(Struct, frozen=True):
     """What the operator decides.
@@ -13,10 +15,12 @@ class Settings(Struct, frozen=True):
     Attributes:
         block_seconds: how long three wrong passwords block a user name.
         idle_seconds: after how long without any request a user is logged out.
+        logins_per_minute: how many may come from each address; 0 for any number.
     """
 
     block_seconds: float
     idle_seconds: float
+    logins_per_minute: int = limits.LOGINS_PER_MINUTE_MAX
 
 
 class Restored(Struct, frozen=True):

@@ -11,6 +11,7 @@ Every path by which one user's doing reaches another goes through `Blocks`: `_me
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection
 from typing import Any, ClassVar
 
@@ -18,6 +19,7 @@ from .. import __version__, limits
 from ..errors import ErrorCode
 from ..protocol import messages as wire
 from . import commands, effects
+from .attempts import Attempts
 from .beginning import Restored, Settings
 from .blocks import Blocks
 from .commands import NOBODY, Command, SessionId
@@ -30,6 +32,7 @@ from .outgoing import Outgoing
 from .post_office import PostOffice
 from .presence import Presence
 from .sessions import Phase, Session, Sessions
+from .tokens import Tokens
 
 
 class Broker:
@@ -44,6 +47,8 @@ class Broker:
         self._settings = settings
         self._sessions = Sessions()
         self._lockouts = Lockouts(users, settings.block_seconds)
+        self._attempts = Attempts(settings.logins_per_minute)
+        self._tokens = Tokens()
         self._presence = Presence()
         self._blocks = Blocks(restored.blocks)
         self._blockers_of = self._blocks.by_blocked
@@ -94,6 +99,7 @@ class Broker:
             self._outgoing.add(Close(command.session))
             return
         session = self._sessions.open(command.session, command.client, now)
+        session.token = command.token
         session.address, session.local_address = command.address, command.local_address
 
     def _session_closed(self, command: commands.SessionClosed, now: float) -> None:
@@ -152,10 +158,12 @@ class Broker:
     def _users_changed(self, command: commands.UsersChanged, now: float) -> None:
         self.users = command.users
         self._lockouts.change_users(command.users)
+        self._tokens.change_users(command.users, command.changed)
 
     def _tick(self, command: commands.Tick, now: float) -> None:
         for session in self._sessions.expired(now):
             if session.phase is Phase.ONLINE:
+                self._tokens.end(session.user, session.id)
                 text = ErrorCode.IDLE.describe(seconds=self._settings.idle_seconds)
                 self._end(session, wire.Closed(ErrorCode.IDLE, text), now)
             else:
@@ -171,6 +179,7 @@ class Broker:
             # Nobody is told of the others' absence, as they all go at once.
             if session.phase is Phase.ONLINE:
                 self._presence.log_out(session.user, now)
+                self._tokens.lose(session.user, session.id, now)
                 self._post.leave(session)
             self._sessions.remove(session)
         self._journal.hurry(now)
@@ -188,11 +197,15 @@ class Broker:
             )
             return
         session.client = request.client or session.client
+        if wire.RESUME not in request.capabilities:
+            session.token = ""
         session.phase = Phase.LOGIN
         welcome = wire.Welcome(wire.PROTOCOL_VERSION, f"trio-chat/{__version__}")
         self._outgoing.send(session.id, welcome)
 
     def _login(self, session: Session, request: wire.Login, now: float) -> None:
+        if self._refuse_attempt(session, now):
+            return
         if self._lockouts.is_blocked(request.user, now):
             self._refuse_login(session, ErrorCode.STILL_BLOCKED, now)
             return
@@ -227,15 +240,62 @@ class Broker:
     def _refuse_login(self, session: Session, code: ErrorCode, now: float) -> None:
         self._end(session, wire.Error(code, code.describe(), session.last_id), now)
 
+    def _refuse_attempt(self, session: Session, now: float) -> bool:
+        """Count an attempt to log in; refuse it if there are too many from its address."""
+        seconds = self._attempts.try_one(session.address, now)
+        if seconds:
+            code = ErrorCode.TOO_MANY_ATTEMPTS
+            self._refuse(session, session.last_id, code, seconds=math.ceil(seconds))
+        return bool(seconds)
+
+    def _resume(self, session: Session, request: wire.Resume, now: float) -> None:
+        # A token can't be guessed. So a wrong one blocks no name, and a right one works though
+        # somebody else's wrong passwords have blocked it.
+        if self._refuse_attempt(session, now):
+            return
+        user = request.user
+        lost = self._tokens.find(user, session.client, request.token, now)
+        online = self._presence.online.get(user)
+        if lost is None:
+            self._refuse(session, session.last_id, ErrorCode.INVALID_TOKEN)
+        elif online is None:
+            self._tokens.void(user)
+            self._admit(session, user, now)
+        elif online == lost:
+            self._tokens.void(user)
+            self._take_over(session, self._sessions.by_id[lost], now)
+        else:
+            self._refuse_login(session, ErrorCode.ALREADY_ONLINE, now)
+
     def _admit(self, session: Session, user: str, now: float) -> None:
+        session.deadline = now + self._settings.idle_seconds
+        self._presence.log_in(user, session.id)
+        self._enter(session, user)
+        self._announce(user, online=True)
+
+    def _take_over(self, session: Session, ghost: Session, now: float) -> None:
+        """Go on in a new session instead of one that its client has lost; nobody is told.
+
+        A client does that by itself, so it does not show that its user is there.
+        """
+        session.deadline = ghost.deadline
+        code = ErrorCode.REPLACED
+        self._outgoing.send(ghost.id, wire.Closed(code, code.describe()))
+        self._outgoing.add(Close(ghost.id))
+        self._sessions.remove(ghost)
+        self._post.leave(ghost)
+        self._presence.move(ghost.user, session.id)
+        self._enter(session, ghost.user)
+
+    def _enter(self, session: Session, user: str) -> None:
         session.phase = Phase.ONLINE
         session.user = user
-        session.deadline = now + self._settings.idle_seconds
         self._sessions.hurry(session)
-        self._presence.log_in(user, session.id)
         self._outgoing.add(effects.Admit(session.id, user))
+        if session.token:
+            self._tokens.give(user, session.client, session.id, session.token)
+            self._outgoing.send(session.id, wire.Token(session.token))
         self._post.enter(session)
-        self._announce(user, online=True)
 
     # -- Requests: messages (section 3.3) ------------------------------------------------------
 
@@ -360,6 +420,7 @@ class Broker:
             self._refuse(session, request.id, code, user=name)
 
     def _logout(self, session: Session, request: wire.Logout, now: float) -> None:
+        self._tokens.end(session.user, session.id)
         self._end(session, wire.Ok(request.id), now)
 
     def _active(self, session: Session, request: wire.Active, now: float) -> None:
@@ -427,6 +488,7 @@ class Broker:
         self._sessions.remove(session)
         if was_online:
             self._presence.log_out(session.user, now)
+            self._tokens.lose(session.user, session.id, now)
             self._announce(session.user, online=False)
             self._post.leave(session)
 
@@ -450,6 +512,7 @@ class Broker:
         Phase.GREETING: {wire.Hello: (_hello, False, False)},
         Phase.LOGIN: {
             wire.Login: (_login, True, False),
+            wire.Resume: (_resume, True, False),
             wire.Listening: (_listening, False, False),
         },
         Phase.CHECKING: {},

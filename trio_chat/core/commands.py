@@ -29,12 +29,14 @@ class SessionOpened(Struct, frozen=True, gc=False):
 
     Attributes:
         client: a name that no other client has, for one that does not name itself.
+        token: random and secret, to be given to the client at its login.
         address: of the other end, as this server sees it; without a port.
         local_address: of this server, as the other end has reached it.
     """
 
     session: SessionId
     client: str
+    token: str
     address: str
     local_address: str
 
@@ -96,9 +98,11 @@ class UsersChanged(Struct, frozen=True, gc=False):
 
     Attributes:
         users: the names of all of them.
+        changed: those among them whose password has changed.
     """
 
     users: frozenset[str]
+    changed: frozenset[str] = frozenset()
 
 
 class Tick(Struct, frozen=True, gc=False):

@@ -32,6 +32,11 @@ class Presence:
         del self.online[user]
         self._logouts[user] = now
 
+    def move(self, user: str, session: SessionId) -> None:
+        """Note that a user goes on in another session; nobody has come or gone."""
+        assert user in self.online
+        self.online[user] = session
+
     def others(self, user: str) -> tuple[str, ...]:
         """Everybody online but this user, in order of login."""
         return tuple(name for name in self.online if name != user)

@@ -5,6 +5,7 @@ The phases of a session::
     GREETING --hello--> LOGIN --login--> CHECKING --password right--> ONLINE
                           ^                 |
                           +--password wrong-+
+    LOGIN --resume, token right--> ONLINE
 
 A session ends in any phase (ENDED), and is forgotten at once: what still comes from it or for
 it is ignored. `broker` holds the table of what is allowed in which phase.
@@ -41,6 +42,8 @@ class Session:
         deadline: when it ends, unless something happens before (monotonic seconds).
         last_id: the number of its latest request; they must increase.
         client: the name of the client at the other end.
+        address: where that is; empty if it is not known.
+        token: what the client gets at its login; empty if it has not asked for one.
         user: who is logged in; empty in the phases before ONLINE, as are the next ones.
         login_id: the number of the request that logged in.
         mailbox: what waits for the user.
@@ -63,6 +66,7 @@ class Session:
         "mailbox",
         "phase",
         "repeats_until",
+        "token",
         "user",
     )
 
@@ -72,6 +76,8 @@ class Session:
         self.deadline = deadline
         self.last_id = 0
         self.client = client
+        self.address = ""
+        self.token = ""
         self.user = ""
         self.login_id = 0
         self.mailbox = Mailbox("")

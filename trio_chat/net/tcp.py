@@ -180,8 +180,8 @@ class TcpListener:
         port: see above.
         host: see above.
         secure: what to do with a connection before anything else; none for clear text.
-        connections_max: served at one time; the next one waits.
         crowd: counts the connections, silent ones too; none to allow any number.
+        connections_max: served at one time; the next one waits.
     """
 
     def __init__(
@@ -189,8 +189,8 @@ class TcpListener:
         port: int,
         host: str | None = None,
         secure: Secure | None = None,
-        connections_max: int = limits.CONNECTIONS_MAX,
         crowd: Crowd | None = None,
+        connections_max: int = limits.CONNECTIONS_MAX,
     ) -> None:
         self.port = port
         self.host = host

@@ -24,6 +24,8 @@ PROTOCOL_VERSION = 1
 
 TICKET_CHARACTERS = 32
 """What names an introduction: 128 random bits in hexadecimal digits."""
+RESUME = "resume"
+"""The capability of a client that wants a `Token` at its login."""
 
 Id = Annotated[int, Meta(ge=1, le=limits.INTEGER_MAX)]
 Seq = Annotated[int, Meta(ge=0, le=limits.INTEGER_MAX)]
@@ -48,7 +50,7 @@ class Hello(_Message, tag="hello", frozen=True, gc=False):
         version: of the protocol; the server closes the connection if it is not its own.
         client: a random name that the client keeps for as long as it lives; without it
             the server makes one up, and repeated messages can't be recognised later.
-        capabilities: optional features that the sender understands; none so far.
+        capabilities: optional features that the sender understands: `RESUME`, or none.
     """
 
     version: int
@@ -62,6 +64,17 @@ class Login(_Message, tag="login", frozen=True, gc=False):
     id: Id
     user: str
     password: str
+
+
+class Resume(_Message, tag="resume", frozen=True, gc=False):
+    """Log in with the `Token` of an earlier connection of this client, without a password.
+
+    If that connection seems to last, this one takes its place, and nobody else notices.
+    """
+
+    id: Id
+    user: str
+    token: str
 
 
 class Message(_Message, tag="message", frozen=True, gc=False):
@@ -155,6 +168,7 @@ class Active(_Message, tag="active", frozen=True, gc=False):
 Request = (
     Hello
     | Login
+    | Resume
     | Message
     | Broadcast
     | WhoElse
@@ -253,6 +267,12 @@ class Delivery(_Message, tag="delivery", frozen=True, gc=False):
     text: str
 
 
+class Token(_Message, tag="token", frozen=True, gc=False):
+    """Takes the place of this client's password, once; comes before the `Ok` of its login."""
+
+    token: str
+
+
 class Announcement(_Message, tag="announcement", frozen=True, gc=False):
     """Somebody's `Broadcast`."""
 
@@ -291,5 +311,5 @@ class Closed(_Message, tag="closed", frozen=True, gc=False):
 
 
 Reply = Welcome | Ok | Sent | Users | Introduction | Error
-Event = Delivery | Announcement | Presence | Introduced | Closed
+Event = Delivery | Token | Announcement | Presence | Introduced | Closed
 ServerMessage = Reply | Event

@@ -52,6 +52,7 @@ class Accounts:
             if version == self._version and not self._reload_asked:
                 continue
             self._version, self._reload_asked = version, False
+            before = self.credentials
             try:
                 # In a thread: hashing for `Credentials` takes a moment, and a disk may be slow.
                 self.credentials = await trio.to_thread.run_sync(read_credentials, self._path)
@@ -61,7 +62,8 @@ class Accounts:
                 continue
             if log is not None:
                 log(f"read {len(self.credentials.users)} accounts from {self._path}")
-            await submit(UsersChanged(self.credentials.users))
+            changed = self.credentials.changed_since(before)
+            await submit(UsersChanged(self.credentials.users, changed))
 
 
 def open_accounts(path: Path) -> Accounts:

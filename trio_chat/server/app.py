@@ -17,6 +17,7 @@ from ..storage.store import Store
 from .accounts import Accounts
 from .connection import Connection
 from .hub import Hub
+from .pace import Pace
 from .passwords import check_passwords
 from .store_task import run_store
 
@@ -30,6 +31,7 @@ async def serve(
     accounts: Accounts,
     settings: Settings,
     *,
+    requests_per_second: int = limits.REQUESTS_PER_SECOND_MAX,
     stop: trio.Event,
     log: Callable[[str], None] | None = None,
     task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED,
@@ -43,6 +45,7 @@ async def serve(
         store: what outlives the server; the caller closes it.
         accounts: who may log in.
         settings: what the operator decides.
+        requests_per_second: how fast each connection is read; 0 for any rate.
         stop: set it to end the server.
         log: takes a line for each event, if it is wanted.
         task_status: see `trio.Nursery.start`.
@@ -55,18 +58,19 @@ async def serve(
     numbers = count(1)
 
     async def handle(transport: Transport) -> None:
-        connection = Connection(session_id(NODE, next(numbers)), transport)
+        pace = Pace(requests_per_second) if requests_per_second else None
+        connection = Connection(session_id(NODE, next(numbers)), transport, pace)
         if log is not None:
             log(f"session {session_name(connection.session)} connected from {connection.peer}")
         hub.attach(connection)
-        await hub.submit(
-            SessionOpened(
-                connection.session,
-                secrets.token_hex(8),
-                transport.peer_host,
-                transport.local_host,
-            )
+        opened = SessionOpened(
+            connection.session,
+            client=secrets.token_hex(8),
+            token=secrets.token_urlsafe(32),
+            address=transport.peer_host,
+            local_address=transport.local_host,
         )
+        await hub.submit(opened)
         await connection.run(hub.submit)
         hub.detach(connection)
 

@@ -15,6 +15,7 @@ import trio
 from .. import limits
 from ..core.beginning import Settings
 from ..errors import ErrorCode, FailureError, UsageError
+from ..net.crowd import Crowd
 from ..net.identity import Identity, load_or_make
 from ..net.tcp import TcpListener
 from ..net.tls import Plaintext, TlsAcceptor, server_context
@@ -31,9 +32,9 @@ EXIT_FAILURE = 1
 EXIT_USAGE = 2
 
 
-_TLS_REQUIRED = encode_lines(
-    [wire.Error(ErrorCode.TLS_REQUIRED, ErrorCode.TLS_REQUIRED.describe())]
-)
+def _refusal(code: ErrorCode) -> bytes:
+    """What to tell those whose connection is closed at once."""
+    return encode_lines([wire.Error(code, code.describe())])
 
 
 def _identity(options: argparse.Namespace) -> Identity:
@@ -57,16 +58,19 @@ async def _obey_signals(stop: trio.Event, accounts: Accounts) -> NoReturn:
 async def _run(options: argparse.Namespace, accounts: Accounts) -> None:
     stop = trio.Event()
     context = server_context(_identity(options))
-    acceptor = TlsAcceptor(context, Plaintext(options.plaintext), _TLS_REQUIRED)
+    refusal = _refusal(ErrorCode.TLS_REQUIRED)
+    acceptor = TlsAcceptor(context, Plaintext(options.plaintext), refusal)
+    crowd = Crowd(options.connections_per_address, _refusal(ErrorCode.TOO_MANY_CONNECTIONS))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_obey_signals, stop, accounts)
         store = await open_sqlite(options.data_dir / "chat.db")
         try:
             await serve(
-                TcpListener(options.port, options.host, acceptor),
+                TcpListener(options.port, options.host, acceptor, crowd),
                 store,
                 accounts,
-                Settings(options.block_duration, options.timeout),
+                Settings(options.block_duration, options.timeout, options.logins_per_minute),
+                requests_per_second=options.rate,
                 stop=stop,
                 log=log_to_stderr if options.debug else None,
             )

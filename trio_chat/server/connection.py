@@ -3,6 +3,9 @@
 The end of a connection, whoever wants it: the outbox is finished, the last lines go out,
 our half of the connection is closed, and what still comes in is thrown away until the other
 end closes too. Closing at once would let the kernel drop our last lines, which say why.
+
+Who sends too much is read more slowly, and waits as one does who finds the broker busy. While
+reading pauses the client's end of the connection is not noticed; our own takes no longer.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from ..net.outbox import Outbox
 from ..net.transport import Transport
 from ..protocol.framing import encode_lines, request_decoder
 from ..protocol.messages import Request, ServerMessage
+from .pace import Pace
 
 Submit = Callable[[Command], Awaitable[None]]
 
@@ -30,13 +34,19 @@ class Connection:
         session: its id.
         peer: the address of the other end.
         pending: what to send at the next `flush`.
+
+    Args:
+        session: see above.
+        transport: connected; it is closed by whoever opened it.
+        pace: how fast to read; none for as fast as the broker handles it.
     """
 
-    def __init__(self, session: SessionId, transport: Transport) -> None:
+    def __init__(self, session: SessionId, transport: Transport, pace: Pace | None = None) -> None:
         self.session = session
         self.peer = transport.peer
         self.pending: list[ServerMessage | msgspec.Raw] = []
         self._transport = transport
+        self._pace = pace
         self._outbox = Outbox(transport)
         self._decoder = request_decoder()
         self._reading = trio.CancelScope()
@@ -75,11 +85,16 @@ class Connection:
             while data := await self._transport.receive():
                 if self._decoder.violation is not None:
                     continue
-                for batch in _slices(self._decoder.feed(data)):
+                requests = self._decoder.feed(data)
+                for batch in _slices(requests):
                     await submit(Requests(self.session, batch))
                 violation = self._decoder.violation
                 if violation is not None:
                     await submit(SessionFailed(self.session, violation.code, violation.text))
+                elif self._pace is not None:
+                    delay = self._pace.delay(len(requests), len(data), trio.current_time())
+                    if delay:
+                        await trio.sleep(delay)
         self._outbox.finish()
         self._input_ended.set()
         # However busy the broker is: if this were lost, the user would seem to be online.

@@ -71,6 +71,15 @@ class Credentials:
             salt, digest = (_encoded(secrets.token_bytes(len(_decoded(s)))) for s in (salt, digest))
             self._nobodys_hash = f"{start}${salt}${digest}"
 
+    def changed_since(self, earlier: Credentials) -> frozenset[str]:
+        """Whose entry is not what it was, of those who had one; also if it was only hashed."""
+        return frozenset(
+            user
+            for user in self.users & earlier.users
+            if self._hashes.get(user) != earlier._hashes.get(user)
+            or self._digests.get(user) != earlier._digests.get(user)
+        )
+
     def check(self, user: str, password: str) -> bool:
         """Whether this is the user's password; as slow for users that don't exist."""
         digest = self._digests.get(user, self._nobody)

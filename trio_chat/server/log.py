@@ -1,6 +1,6 @@
 """The debug log: one readable line for each event, on standard error, with ``-d`` only.
 
-Passwords and what people write to each other never appear in it.
+Passwords, tokens and what people write to each other never appear in it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import msgspec
 from ..core.commands import session_name
 from ..protocol import messages as wire
 
-_SECRETS = frozenset({"password", "ticket"})
+_SECRETS = frozenset({"password", "ticket", "token"})
 _WRITTEN_BY_PEOPLE = (wire.Message, wire.Broadcast, wire.Delivery, wire.Announcement)
 
 

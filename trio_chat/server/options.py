@@ -10,9 +10,12 @@ from typing import NoReturn
 
 import platformdirs
 
-from .. import __version__
+from .. import __version__, limits
 from ..errors import UsageError
 from ..net.tls import Plaintext
+
+_COUNT_DIGITS_MAX = 9
+"""Nothing that is counted here is ever more."""
 
 
 def default_data_dir(port: int | str) -> Path:
@@ -42,6 +45,12 @@ def _seconds(text: str) -> float:
     if not (math.isfinite(seconds) and seconds > 0):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
     return seconds
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= _COUNT_DIGITS_MAX):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number; 0 stands for no limit")
+    return int(text)
 
 
 def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
@@ -112,9 +121,37 @@ def _serve_parser() -> argparse.ArgumentParser:
         default=Plaintext.LOOPBACK.value,
         help="from whom to accept unencrypted connections (default: %(default)s)",
     )
+    _add_limits(parser)
     parser.add_argument("--version", action="version", version=f"trio-chat {__version__}")
     parser.set_defaults(command="serve")
     return parser
+
+
+def _add_limits(parser: argparse.ArgumentParser) -> None:
+    for option, default, meaning in (
+        (
+            "--connections-per-address",
+            limits.CONNECTIONS_PER_ADDRESS_MAX,
+            "connections that one address may have at a time",
+        ),
+        (
+            "--logins-per-minute",
+            limits.LOGINS_PER_MINUTE_MAX,
+            "logins that one address may try",
+        ),
+        (
+            "--rate",
+            limits.REQUESTS_PER_SECOND_MAX,
+            "requests a second at which one user is read in the long run",
+        ),
+    ):
+        parser.add_argument(
+            option,
+            metavar="N",
+            type=_count,
+            default=default,
+            help=f"{meaning}; 0 for no limit (default: %(default)s)",
+        )
 
 
 def _fingerprint_parser() -> argparse.ArgumentParser:
