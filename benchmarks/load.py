@@ -25,6 +25,14 @@ class Client:
         deliveries: how many messages and broadcasts have come.
         answers: how many requests were answered with success.
         next_id: the number of the next request.
+        token: with which to come back, if it has asked for one.
+
+    Args:
+        number: of the user.
+        port: of the server.
+        password: the user's; none for `password_of`.
+        context: to encrypt with; none for clear text.
+        greeting: the first lines; none for those of a login with the password.
     """
 
     def __init__(
@@ -33,8 +41,10 @@ class Client:
         port: int,
         password: str | None = None,
         context: ssl.SSLContext | None = None,
+        greeting: bytes | None = None,
     ) -> None:
         self.name = user_name(number)
+        self.token = b""
         self.deliveries = 0
         self.answers = 0
         self.next_id = 2
@@ -43,7 +53,8 @@ class Client:
         self.sock = sock if context is None else context.wrap_socket(sock)
         self._rest = b""
         self.sock.sendall(
-            b'{"type":"hello","version":1}\n'
+            greeting
+            or b'{"type":"hello","version":1}\n'
             b'{"type":"login","id":1,"user":"%s","password":"%s"}\n'
             % (self.name.encode(), (password or password_of(number)).encode())
         )
@@ -57,6 +68,7 @@ class Client:
                 raise RuntimeError(f"{self.name} was not let in: {data!r}")
             data += more
         self.sock.setblocking(False)
+        self.token = data.partition(b'"token":"')[2].partition(b'"')[0]
         # What waits for the user may have come right behind.
         self._take(data.partition(b'"type":"ok","id":1}\n')[2])
 

@@ -3,7 +3,8 @@
 Two users write to each other, one message at a time; meanwhile 200 others log in, all at
 once. Shown are how many logins a second were done, and how long the messages took from
 sender to receiver: first with nobody logging in, then during the logins. All of it against
-argon2id entries, and against plain ones. Linux only.
+argon2id entries, against plain ones, and with session tokens of connections that seem to last,
+as after the loss of a network. Linux only.
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ import time
 from trio_chat.server.credentials import HASHER
 
 from .load import Client, Load
-from .server_process import ServerProcess, password_of
+from .server_process import ServerProcess, password_of, user_name
 
 TEXT = b"x" * 64
 GAP_SECONDS = 0.002
 QUIET_SECONDS = 2.0
+TOKEN = "token"
 
 
 class Probe:
@@ -53,6 +55,37 @@ def shown(seconds: list[float]) -> str:
     return " | ".join(f"{value * 1000:.1f}" for value in (cuts[49], cuts[98], max(seconds)))
 
 
+def greeting(user: str, login: bytes) -> bytes:
+    """The first lines of a client that wants a token."""
+    hello = b'{"type":"hello","version":1,"client":"pc-%s","capabilities":["resume"]}\n'
+    return hello % user.encode() + login
+
+
+def begin_login(number: int, port: int) -> Client:
+    """Log in with the password."""
+    return Client(number, port, password_of(0))
+
+
+def begin_resume(lost: Client, number: int, port: int) -> Client:
+    """Log in with the token of a connection."""
+    line = b'{"type":"resume","id":1,"user":"%s","token":"%s"}\n'
+    return Client(
+        number, port, greeting=greeting(lost.name, line % (lost.name.encode(), lost.token))
+    )
+
+
+def tokens(numbers: range, port: int) -> list[Client]:
+    """Connections of users that have tokens, and then say and read nothing more."""
+    line = b'{"type":"login","id":1,"user":"%s","password":"%s"}\n'
+    clients = []
+    for number in numbers:
+        user = user_name(number)
+        login = line % (user.encode(), password_of(0).encode())
+        clients.append(Client(number, port, greeting=greeting(user, login)))
+        clients[-1].wait_for_login()
+    return clients
+
+
 def measure(name: str, entry: str | None, count: int) -> None:
     """Log so many in at once; print two rows, without and with that."""
     with ServerProcess(count + 2, entry=entry) as server:
@@ -63,9 +96,18 @@ def measure(name: str, entry: str | None, count: int) -> None:
             probe.step()
         print(f"| {name}, nobody logs in | | {len(probe.seconds)} | {shown(probe.seconds)} |")
 
+        numbers = range(2, count + 2)
+        lost = tokens(numbers, server.port) if name == TOKEN else []
+        load.settle()
         probe.seconds.clear()
         start = time.perf_counter()
-        waiting = [Client(number, server.port, password_of(0)) for number in range(2, count + 2)]
+        if name == TOKEN:
+            waiting = [
+                begin_resume(client, number, server.port)
+                for client, number in zip(lost, numbers, strict=True)
+            ]
+        else:
+            waiting = [begin_login(number, server.port) for number in numbers]
         for client in waiting:
             client.sock.setblocking(False)
             load.add(client)
@@ -80,10 +122,12 @@ def measure(name: str, entry: str | None, count: int) -> None:
             flush=True,
         )
         load.close()
+        for client in lost:
+            client.sock.close()
 
 
 def main() -> None:
-    """Measure both kinds of entries; print a table in Markdown."""
+    """Measure all kinds of logins; print a table in Markdown."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--logins", type=int, default=200, help="at once (default 200)")
     parser.add_argument("--runs", type=int, default=3, help="of each kind (default 3)")
@@ -92,7 +136,8 @@ def main() -> None:
     print(f"{len(os.sched_getaffinity(0))} processors\n")
     print("| entries | logins/s | messages | p50 ms | p99 ms | max ms |")
     print("|---|---|---|---|---|---|")
-    for name, entry in (("argon2id", hashed), ("plain", password_of(0))):
+    plain = password_of(0)
+    for name, entry in (("argon2id", hashed), ("plain", plain), (TOKEN, plain)):
         for _ in range(arguments.runs):
             measure(name, entry, arguments.logins)
 
