@@ -20,13 +20,17 @@ class Network:
 
     Attributes:
         cut: ports that nobody answers on, as behind a firewall.
+        delay_seconds: how long a connection takes to be made.
         transports: both ends of every connection that was made, the one that connected first.
+        owners: whose each of these is.
     """
 
     def __init__(self) -> None:
         self.clients: dict[int, MemoryPeering] = {}
         self.cut: set[int] = set()
+        self.delay_seconds = 0.0
         self.transports: list[tuple[MemoryTransport, MemoryTransport]] = []
+        self.owners: dict[MemoryTransport, MemoryPeering] = {}
 
     def client(self) -> MemoryPeering:
         """A way to the others, for one more client."""
@@ -74,7 +78,7 @@ class MemoryPeering:
         self._tickets.add(introduced)
 
     async def dial(self, introduction: wire.Introduction, ticket: str) -> MemoryTransport:
-        await trio.lowlevel.checkpoint()
+        await trio.sleep(self._network.delay_seconds)
         other = self._network.clients.get(introduction.port)
         if introduction.port in self._network.cut:
             await trio.sleep_forever()
@@ -84,5 +88,6 @@ class MemoryPeering:
             raise HandshakeError("it shows another certificate")
         ours, theirs = memory_pair(names=(f"client {self.port}", f"client {other.port}"))
         self._network.transports.append((ours, theirs))
+        self._network.owners.update({ours: self, theirs: other})
         other._incoming.send_nowait((theirs, ticket))
         return ours

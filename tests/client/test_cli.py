@@ -44,6 +44,14 @@ def _one_line(capfd: pytest.CaptureFixture[str]) -> str:
         ),
         (["", "4000"], "SERVER_IP must be an address or a host name"),
         (["[]", "4000"], "SERVER_IP must be an address or a host name"),
+        (
+            ["127.0.0.1", "4000", "--peer-port", "0"],
+            "--peer-port must be a number from 1 to 65535, not '0'",
+        ),
+        (
+            ["127.0.0.1", "4000", "--peer-host", ""],
+            "--peer-host must be an address or a host name",
+        ),
         *(
             (["127.0.0.1", port], f"PORT must be a number from 1 to 65535, not '{port}'")
             for port in ("0", "65536", "x", "", "4e3", "\u00b2", "9" * 5000)
@@ -79,6 +87,21 @@ def test_hosts(text: str, host: str, tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(app, "run", run)
     assert cli.main([text, "4000", "--state-dir", str(tmp_path)]) == 7
+
+
+@pytest.mark.parametrize(
+    ("argv", "port", "host"),
+    [([], 0, None), (["--peer-port", "5000", "--peer-host", "[::1]"], 5000, "::1")],
+)
+def test_where_other_clients_connect(
+    argv: list[str], port: int, host: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def run(*arguments: object) -> int:
+        assert arguments[5:] == (port, host)
+        return 7
+
+    monkeypatch.setattr(app, "run", run)
+    assert cli.main(["127.0.0.1", "4000", *argv]) == 7
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,9 @@ from trio_chat.protocol import messages as wire
         ("whoelsesince 0.5", wire.WhoElseSince(UNNUMBERED, 0.5)),
         ("block hans", wire.Block(UNNUMBERED, "hans")),
         ("unblock hans ", wire.Unblock(UNNUMBERED, "hans")),
+        ("startprivate luke", grammar.StartPrivate("luke")),
+        ("private luke hey  dude ", grammar.Private("luke", "hey  dude")),
+        (" stopprivate\tluke", grammar.StopPrivate("luke")),
         ("logout", wire.Logout(UNNUMBERED)),
     ],
 )
@@ -68,6 +71,12 @@ def test_unknown_commands_are_told_as_the_assignment_does(line: str) -> None:
         ("block", "block <user>"),
         ("block hans luke", "block <user>"),
         ("unblock", "unblock <user>"),
+        ("startprivate", "startprivate <user>"),
+        ("startprivate luke now", "startprivate <user>"),
+        ("private", "private <user> <message>"),
+        ("private luke", "private <user> <message>"),
+        ("stopprivate", "stopprivate <user>"),
+        ("stopprivate luke yoda", "stopprivate <user>"),
         ("logout now", "logout"),
         ("help message yoda", "help [<command>]"),
     ],
@@ -78,7 +87,7 @@ def test_wrong_arguments_are_told_with_the_usage(line: str, usage: str) -> None:
     assert str(caught.value) == f"Error. Usage: {usage}"
 
 
-@pytest.mark.parametrize("prefix", ["message yoda ", "broadcast "])
+@pytest.mark.parametrize("prefix", ["message yoda ", "private yoda ", "broadcast "])
 def test_the_longest_text_is_counted_in_bytes(prefix: str) -> None:
     parse(prefix + "x" * limits.TEXT_BYTES_MAX)
     parse(prefix + "\u20ac" * (limits.TEXT_BYTES_MAX // 3))

@@ -11,6 +11,8 @@ from trio_chat.client.render import clean_line, clean_lines, render
 from trio_chat.errors import ErrorCode, ProtocolViolation
 from trio_chat.protocol import messages as wire
 
+EVIL = "ev\x1b[2Jil\n"
+
 
 def _delivery(text: str, sender: str = "hans") -> wire.Delivery:
     return wire.Delivery(1, sender, "c", 1, text)
@@ -150,3 +152,50 @@ def test_what_the_client_says() -> None:
     assert module.unconfirmed(2).startswith("2 requests were not answered")
     violation = ProtocolViolation(ErrorCode.BAD_LINE, reason="Not\x1b[m JSON")
     assert module.broken_protocol(violation) == "Error. The server broke the protocol: Not JSON"
+
+
+# -- Private messaging -----------------------------------------------------------------------
+
+
+def test_private_messages_look_as_in_the_assignment() -> None:
+    assert module.private("hans", "hey dude") == ["hans(private): hey dude"]
+    assert module.private_started("luke") == "Start private messaging with luke"
+    not_enabled = "Error. Private messaging to luke not enabled"
+    assert module.private_not_enabled("luke") == not_enabled
+
+
+def test_a_private_message_forges_no_line_and_moves_no_cursor() -> None:
+    assert module.private("hans", "a\nyoda(private): b\x1b[2J\r") == [
+        "hans(private): a",
+        "    yoda(private): b",
+        "    ",
+    ]
+
+
+def test_one_unconfirmed_message_or_more() -> None:
+    one, two = (module.private_unconfirmed("luke", number) for number in (1, 2))
+    assert one == "Error. Your last private message to luke may not have arrived"
+    assert two == "Error. Your last 2 private messages to luke may not have arrived"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        module.private_started(EVIL),
+        module.private_off(EVIL),
+        module.private_already(EVIL),
+        module.private_not_enabled(EVIL),
+        module.private_gone(EVIL),
+        module.private_failed(EVIL, EVIL),
+        module.private_unreachable(EVIL, EVIL, EVIL),
+        module.private_stop(EVIL),
+        module.private_not_active(EVIL),
+        module.private_stopped(EVIL),
+        module.private_ended(EVIL, "it was lost"),
+        module.private_unconfirmed(EVIL, 1),
+        *module.private(EVIL, "hi"),
+    ],
+)
+def test_names_control_nothing_here_either(line: str) -> None:
+    assert line.isprintable()
+    assert "evil" in line

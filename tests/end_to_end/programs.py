@@ -53,8 +53,10 @@ class Server:
         block_seconds: float,
         idle_seconds: float,
         options: Sequence[str] = (),
+        host: str = HOST,
     ) -> None:
         self._watch = watch
+        self._host = host
         self._directory = directory
         self._port = port
         self._log = directory / "server.txt"
@@ -62,7 +64,7 @@ class Server:
             *(str(port), f"{block_seconds:g}", f"{idle_seconds:g}"),
             *("--credentials", str(directory / "credentials.txt")),
             *("--data-dir", str(directory / "data")),
-            *("--host", HOST),
+            *("--host", host),
             *options,
         ]
         self._process: subprocess.Popen[bytes] | None = None
@@ -89,7 +91,7 @@ class Server:
         assert self._process is not None
         assert self._process.poll() is None, self.printed
         with suppress(OSError):
-            socket.create_connection((HOST, self._port), DEADLINE_SECONDS).close()
+            socket.create_connection((self._host, self._port), DEADLINE_SECONDS).close()
             return True
         return False
 
@@ -99,6 +101,11 @@ class Server:
             self._process.kill()
             self._process.wait()
             self._process = None
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        assert self._process is not None
+        self._process.send_signal(number)
 
     def terminate(self) -> int:
         """Ask it to end; return its exit code."""

@@ -66,11 +66,15 @@ class Stage:
         return self._server
 
     def start_server(
-        self, *options: str, block_seconds: float = 60, idle_seconds: float = 120
+        self,
+        *options: str,
+        block_seconds: float = 60,
+        idle_seconds: float = 120,
+        host: str = HOST,
     ) -> Server:
         """Start a server, and wait until it serves; clients know it from then on."""
         self._server = Server(
-            self.watch, self.directory, self.port, block_seconds, idle_seconds, options
+            self.watch, self.directory, self.port, block_seconds, idle_seconds, options, host
         )
         self._server.start()
         self.known_hosts.meet(f"{HOST}:{self.port}", self.fingerprint)

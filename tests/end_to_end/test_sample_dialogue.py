@@ -125,3 +125,16 @@ def test_example_6_offline_message_and_presence(chat: Stage) -> None:
     hans.shows("yoda logged out")
     luke.shows("yoda logged out")
     log_out_all(hans, luke, users=("hans", "luke"))
+
+
+def test_example_7_private_messaging(chat: Stage) -> None:
+    hans, yoda, luke = chat.log_in("hans", "yoda", "luke")
+    hans.says("private luke hey dude", "Error. Private messaging to luke not enabled")
+    hans.says("startprivate luke", "Start private messaging with luke")
+    hans.says("private luke hey dude")
+    luke.shows("hans(private): hey dude")
+    luke.says("private hans hello")
+    hans.shows("luke(private): hello")
+    hans.says("message yoda force is strong")
+    yoda.shows("hans: force is strong")
+    log_out_all(hans, yoda, luke, users=("hans", "yoda", "luke"))

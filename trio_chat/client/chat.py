@@ -93,7 +93,6 @@ class Chat:
         self._state_dir = state_dir
         self._shown = ShownKeys()
         self._online = False
-        self._alone = False  # the server has gone, and private messaging goes on
         self._logout: Exchange | None = None
         self._talk = trio.CancelScope()
         self._told_active = -math.inf
@@ -117,8 +116,7 @@ class Chat:
                 ending = await self._run_to_ending(task)
                 if self._ending is None:
                     self._ending = ending
-                    with trio.move_on_after(LOGOUT_SECONDS_MAX):
-                        await self._links.close()
+                    await self._links.close(LOGOUT_SECONDS_MAX)
                     nursery.cancel_scope.cancel()
 
             await nursery.start(self._links.run)
@@ -156,7 +154,7 @@ class Chat:
         except ConnectionLost:
             ending = self._connection_lost()
         if ending.server_gone and not self._links.is_empty:
-            self._alone = True
+            self._links.alone = True
             self._connection.lose()
             await self._terminal.show([*ending.lines, render.PRIVATE_GOES_ON])
             await self._links.wait_empty()
@@ -292,6 +290,7 @@ class Chat:
                 await self._answer(lines)
             case grammar.StartPrivate(user):
                 await self._links.start(user, wait=not self._terminal.interactive)
+                self._tell_active()
             case grammar.Private(user, text):
                 await self._links.send(user, text)
                 self._tell_active()
@@ -304,7 +303,7 @@ class Chat:
                 try:
                     await self._connection.send(meaning)
                 except ConnectionLost:
-                    if not self._alone:
+                    if not self._links.alone:
                         raise
                     await self._terminal.show([render.NO_SERVER])
 
@@ -318,7 +317,7 @@ class Chat:
 
     def _tell_active(self) -> None:
         now = trio.current_time()
-        if not self._alone and now >= self._told_active + ACTIVE_SECONDS_MIN:
+        if not self._links.alone and now >= self._told_active + ACTIVE_SECONDS_MIN:
             self._told_active = now
             self._connection.tell(wire.Active())
 
@@ -326,7 +325,7 @@ class Chat:
         """Log out, once everything is answered; `_read` sees the reply, and ends."""
         with trio.move_on_after(LOGOUT_SECONDS_MAX):
             await self._connection.wait_all_answered()
-        if self._alone:
+        if self._links.alone:
             return Ending(1 if self._connection.unanswered else 0)  # which was said before
         with trio.move_on_after(LOGOUT_SECONDS_MAX):
             self._logout = await self._connection.send(wire.Logout(grammar.UNNUMBERED))

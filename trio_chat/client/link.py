@@ -4,9 +4,10 @@ A message is acknowledged by the other client once it stands on the screen there
 whose message was not is told so when the link ends. On one connection TCP keeps the order and
 doubles nothing, and a link is never resumed on another: so each message is shown at most once.
 
-An end that either side wants is said (`Bye`), then each side closes its half, so what was sent
-before arrives and is acknowledged. An end that nobody wanted is noticed by TCP, or as a
-message that stays without its acknowledgement.
+An end that either side wants is said (`Bye`). Whoever is told so says what they still have to
+say and closes their half; then the other closes too. So what either side sent before arrives
+and is acknowledged. An end that nobody wanted is noticed by TCP, or as a message that stays
+without its acknowledgement.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from enum import Enum
 
 import trio
@@ -31,6 +33,9 @@ from ..protocol.peer import (
     PrivateAck,
     peer_decoder,
 )
+
+_UNANSWERED_BYTES_MAX = limits.OUTBOX_BYTES_MAX // 2
+"""What may wait for acknowledgements, so that a peer that does not read fills no outbox."""
 
 
 class Ending(Enum):
@@ -72,14 +77,16 @@ class Link:
         self._decoder = peer_decoder()
         self._early: list[PeerMessage] = []
         self._last_id = 0
-        self._sent_at: deque[float] = deque()  # of what is not acknowledged, the oldest first
+        # When each message went that is not acknowledged, and its bytes; the oldest first.
+        self._sent: deque[tuple[float, int]] = deque()
+        self._unanswered_bytes = 0
         self._changed = trio.Event()
         self._life = trio.CancelScope()
 
     @property
     def unanswered(self) -> int:
         """How many messages were not acknowledged."""
-        return len(self._sent_at)
+        return len(self._sent)
 
     async def greet(self, *, first: bool) -> None:
         """Exchange the first lines; whoever has connected speaks first.
@@ -105,19 +112,23 @@ class Link:
 
     async def send(self, text: str) -> bool:
         """Send a message, waiting first while too many are unanswered; False if it has ended."""
-        while self.ending is None and len(self._sent_at) >= limits.PRIVATE_UNANSWERED_MAX:
+        while self.ending is None and (
+            len(self._sent) >= limits.PRIVATE_UNANSWERED_MAX
+            or self._unanswered_bytes >= _UNANSWERED_BYTES_MAX
+        ):
             await self._changed.wait()
         if self.ending is not None:
             return False
         self._last_id += 1
-        self._sent_at.append(trio.current_time())
-        self._put(Private(self._last_id, text))
+        size = self._put(Private(self._last_id, text))
+        self._sent.append((trio.current_time(), size))
+        self._unanswered_bytes += size
         self._change()
         return True
 
     async def wait_all_answered(self) -> None:
         """Wait until nothing is unanswered any more, or the link has ended."""
-        while self._sent_at and self.ending is None:
+        while self._sent and self.ending is None:
             await self._changed.wait()
 
     def stop(self, *, left: bool = False) -> None:
@@ -131,9 +142,13 @@ class Link:
         self._end(Ending.LOST)
         self._life.cancel()
 
-    def _put(self, message: PeerMessage) -> None:
-        if not self._outbox.send(encode_line(message) + b"\n"):
+    def _put(self, message: PeerMessage) -> int:
+        """Send a message now or soon; return its bytes."""
+        line = encode_line(message) + b"\n"
+        if not self._outbox.send(line):
             self._end(Ending.SILENT)
+            self._life.cancel()
+        return len(line)
 
     # -- Running -------------------------------------------------------------------------------
 
@@ -141,17 +156,24 @@ class Link:
         """Talk until either side ends it; return why."""
         with self._life:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._outbox.run)
+                nursery.start_soon(self._write)
                 nursery.start_soon(self._watch)
                 await self._read()
                 self._end(Ending.LOST)
+                self._outbox.finish()
         assert self.ending is not None
         return self.ending
 
+    async def _write(self) -> None:
+        await self._outbox.run()
+        with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+            self._transport.send_eof()
+
     async def _read(self) -> None:
+        """Read to the end of the other side, or of what it may say."""
         while messages := self._early or await self._receive():
             self._early = []
-            shown = 0
+            shown, said_bye = 0, False
             for message in messages:
                 match message:
                     case Private():
@@ -161,11 +183,14 @@ class Link:
                         self._acknowledged(message.id)
                     case Bye():
                         self._end(Ending.LEFT if message.left else Ending.STOPPED)
+                        said_bye = True
                     case PeerHello():
                         self._end(Ending.BROKEN)
             if shown:
                 self._put(PrivateAck(shown))
-            if self.ending not in (None, Ending.STOPPED_BY_US):
+            if said_bye:
+                self._outbox.finish()  # what we have sent may still be acknowledged
+            if self.ending is Ending.BROKEN:
                 return
         if self._decoder.violation is not None:
             self._end(Ending.BROKEN)
@@ -185,24 +210,25 @@ class Link:
         return []
 
     def _acknowledged(self, id: int) -> None:
-        while self._sent_at and self._last_id - len(self._sent_at) < id:
-            self._sent_at.popleft()
+        while self._sent and self._last_id - len(self._sent) < id:
+            _, size = self._sent.popleft()
+            self._unanswered_bytes -= size
         self._change()
 
     async def _watch(self) -> None:
         """End the link if an acknowledgement does not come in time."""
         while self.ending is None:
-            oldest = self._sent_at[0] if self._sent_at else math.inf
+            oldest = self._sent[0][0] if self._sent else math.inf
             with trio.move_on_at(oldest + limits.PEER_ANSWER_SECONDS_MAX):
                 await self._changed.wait()
                 continue
             self._end(Ending.SILENT)
+            self._life.cancel()
 
     def _end(self, ending: Ending) -> None:
-        """Note why it ends, the first time; what was sent may still go out for a while."""
+        """Note why it ends, the first time; what was said may still go out for a while."""
         if self.ending is None:
             self.ending = ending
-            self._outbox.finish()
             self._life.deadline = trio.current_time() + limits.DRAIN_SECONDS_MAX
             self._change()
 

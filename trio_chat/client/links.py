@@ -3,7 +3,8 @@
 Theory of operation: `start` asks the server for an introduction, connects to where it says,
 and runs a `Link` in a task of its own; whoever was introduced to us connects by themselves,
 and gets a link just the same. There is at most one link with each user: if both start at the
-same time, both learn of that from the server, and the one whose name comes first connects.
+same time, both learn of that from the server, and the one whose name comes first connects. The
+other side of a link may know of its end before we do; then its next one replaces ours.
 
 The server is needed to start a link, and not after that. Everything here is a command of the
 person, or an event of the server; what comes of it is shown in the person's terminal.
@@ -42,6 +43,8 @@ class _Start:
 
     Attributes:
         ticket: of our introduction.
+        asked: whether the other user learns of it.
+        passed_over: their introduction to us, which we have left to ours.
         dialling: cancelled if the other user comes to us instead.
         arrived: set when they have.
         done: set when the link is there, or won't be.
@@ -49,6 +52,8 @@ class _Start:
 
     def __init__(self) -> None:
         self.ticket = secrets.token_hex(wire.TICKET_CHARACTERS // 2)
+        self.asked = False
+        self.passed_over: wire.Introduced | None = None
         self.dialling = trio.CancelScope()
         self.arrived = trio.Event()
         self.done = trio.Event()
@@ -59,6 +64,7 @@ class Links:
 
     Attributes:
         terminal_gone: set when nobody can read what is shown, and all should end.
+        alone: whether the server has gone, and says nothing any more.
 
     Args:
         peering: the way to other clients.
@@ -81,7 +87,10 @@ class Links:
         self._lost: set[str] = set()  # whose link has ended, and nobody has stopped it
         self._coming: dict[str, float] = {}  # who may connect to us, and until when
         self._gone: set[str] = set()  # of whom the server has said that they logged out
+        self._running = 0  # links whose end was not told yet
+        self._closing = False
         self._changed = trio.Event()
+        self.alone = False
         self.terminal_gone = trio.Event()
         self._nursery: trio.Nursery | None = None
 
@@ -110,8 +119,8 @@ class Links:
         return not self._links
 
     async def wait_empty(self) -> None:
-        """Wait until there is no link any more."""
-        while self._links:
+        """Wait until there is no link any more, and the end of the last one was told."""
+        while self._running:
             await self._changed.wait()
 
     async def wait_all_answered(self) -> None:
@@ -119,11 +128,23 @@ class Links:
         for link in list(self._links.values()):
             await link.wait_all_answered()
 
-    async def close(self) -> None:
-        """End all links, as our user leaves; return when they have ended."""
+    async def close(self, seconds: float) -> None:
+        """End all links, as our user leaves.
+
+        Args:
+            seconds: how long to wait for the acknowledgements of what was sent; then it is told
+                what has none.
+        """
+        self._closing = True
+        self._change()
         for link in self._links.values():
             link.stop(left=True)
-        await self.wait_empty()
+        with trio.move_on_after(seconds):
+            await self.wait_empty()
+        for link in self._links.values():
+            link.abandon()
+        with trio.move_on_after(seconds):
+            await self.wait_empty()
 
     # -- What the person wants ------------------------------------------------------------------
 
@@ -135,7 +156,7 @@ class Links:
             wait: return only when something has come of it.
         """
         assert self._nursery is not None
-        if user in self._links or user in self._starts:
+        if user in self._starts or self._is_linked(user):
             await self._show([render.private_already(user)])
             return
         start = self._starts[user] = _Start()
@@ -145,42 +166,53 @@ class Links:
 
     async def send(self, user: str, text: str) -> None:
         """Send a private message, as soon as a link that is on its way is there."""
-        start = self._starts.get(user)
-        if start is not None:
-            await start.done.wait()
-        link = self._links.get(user)
+        link = await self._find(user)
         if link is not None and await link.send(text):
             return
         if user == self._user:
             await self._show([ErrorCode.MESSAGE_SELF.text])
-        elif user in self._lost:
+        elif user in self._lost or (link is not None and link.ending not in _STOPS):
             await self._show([render.private_gone(user)])
         else:
             await self._show([render.private_not_enabled(user)])
 
     async def stop(self, user: str) -> None:
         """End the link with a user."""
-        link = self._links.get(user)
+        link = await self._find(user)
         if link is None or link.ending is not None:
             await self._show([render.private_not_active(user)])
         else:
             link.stop()
             await self._show([render.private_stop(user)])
 
+    async def _find(self, user: str) -> Link | None:
+        """The link with a user, as soon as it is there if it is on its way."""
+        start = self._starts.get(user)
+        if start is not None:
+            await start.done.wait()
+        return self._links.get(user)
+
+    def _is_linked(self, user: str) -> bool:
+        link = self._links.get(user)
+        return link is not None and link.ending is None
+
     # -- What the server says ---------------------------------------------------------------------
 
     def introduced(self, introduced: wire.Introduced) -> None:
         """Somebody may connect to us."""
-        user = introduced.user
-        start = self._starts.get(user)
-        if start is not None:
-            if self._user < user:
-                return  # they learn of our start too, and wait for us
+        start = self._starts.get(introduced.user)
+        if start is not None and start.asked:
+            if self._user < introduced.user:
+                start.passed_over = introduced  # they learn of our start too, and wait for us
+                return
             start.dialling.cancel()
-        if user in self._links:
-            # They would not start what they have; we have not noticed its end yet.
-            self._links[user].abandon()
-        self._coming[user] = trio.current_time() + limits.PEER_CONNECT_SECONDS_MAX
+        self._expect(introduced)
+
+    def _comes_until(self, user: str) -> float:
+        return self._coming.get(user, -math.inf)
+
+    def _expect(self, introduced: wire.Introduced) -> None:
+        self._coming[introduced.user] = trio.current_time() + limits.PEER_CONNECT_SECONDS_MAX
         self._peering.expect(introduced)
 
     def presence(self, user: str, *, online: bool) -> None:
@@ -210,11 +242,22 @@ class Links:
         introduction: wire.Introduction | None = None
         try:
             with trio.fail_after(limits.PEER_CONNECT_SECONDS_MAX):
-                if trio.current_time() < self._coming.get(user, -math.inf):
-                    start.dialling.cancel()
+                while user in self._links and not self._is_linked(user):
+                    await self._changed.wait()  # the last one ends first
+                if user in self._links:
+                    return None
+                # Half of our time is theirs, if they are on their way.
+                patience = trio.current_time() + limits.PEER_CONNECT_SECONDS_MAX / 2
+                while trio.current_time() < (until := min(patience, self._comes_until(user))):
+                    with trio.move_on_at(until):
+                        await start.arrived.wait()
+                        return None
+                start.asked = True
                 with start.dialling:
                     introduction = await self._introduce(user, start.ticket)
                     if introduction is None:
+                        if start.passed_over is not None:
+                            self._expect(start.passed_over)
                         return None
                     transport = await self._peering.dial(introduction, start.ticket)
                     cleanup.callback(transport.close)
@@ -223,8 +266,15 @@ class Links:
                     return link
                 await start.arrived.wait()
         except _FAILURES as error:
-            came_to_us = start.dialling.cancelled_caught
-            reason = f"{user} did not connect" if came_to_us else _explain(error, introduction)
+            if start.dialling.cancelled_caught:
+                reason = f"{user} did not connect"
+            elif introduction is None:
+                is_lost = isinstance(error, ConnectionLost)
+                reason = f"the server {'has gone' if is_lost else 'does not answer'}"
+                await self._show([render.private_failed(user, reason)])
+                return None
+            else:
+                reason = _explain(error, introduction)
             await self._show([render.private_unreachable(user, self._user, reason)])
         return None
 
@@ -238,15 +288,20 @@ class Links:
         self._add(link)
         start = self._starts.get(user)
         if start is not None:
+            start.dialling.cancel()
             start.arrived.set()
         await self._run(link)
 
     # -- Links end --------------------------------------------------------------------------------
 
     def _add(self, link: Link) -> None:
+        old = self._links.get(link.user)
+        if old is not None:
+            old.abandon()  # they know of its end, or would not have begun another
         self._links[link.user] = link
         self._lost.discard(link.user)
         self._coming.pop(link.user, None)
+        self._running += 1
 
     async def _run(self, link: Link) -> None:
         user = link.user
@@ -254,20 +309,25 @@ class Links:
             ending = await link.run()
             if link.unanswered:
                 await self._show([render.private_unconfirmed(user, link.unanswered)])
-        finally:
-            if self._links.get(user) is link:
+            was_replaced = self._links[user] is not link
+            if not was_replaced:
                 del self._links[user]
+                self._change()
+            await self._tell_end(user, ending, was_replaced=was_replaced)
+        finally:
+            self._running -= 1
             self._change()
-        if ending is Ending.STOPPED_BY_US:
-            return  # it was said at once
+
+    async def _tell_end(self, user: str, ending: Ending, *, was_replaced: bool) -> None:
         if ending is Ending.STOPPED:
             await self._show([render.private_stopped(user)])
-            return
+        if ending in _STOPS or was_replaced:
+            return  # our own stop was told at once
         self._lost.add(user)
         if ending is Ending.LEFT or ending is Ending.LOST:
             # As the server says the same to everybody, it need not be said twice.
-            with trio.move_on_after(PRESENCE_SECONDS_MAX):
-                while user not in self._gone:
+            with trio.move_on_after(0 if self.alone else PRESENCE_SECONDS_MAX):
+                while user not in self._gone and not self._closing:
                     await self._changed.wait()
                 return
         await self._show([render.private_ended(user, ending.value)])
@@ -290,6 +350,8 @@ class Links:
         self._changed = trio.Event()
 
 
+_STOPS = (Ending.STOPPED, Ending.STOPPED_BY_US)
+
 _FAILURES = (
     OSError,
     trio.TooSlowError,
@@ -300,11 +362,8 @@ _FAILURES = (
 )
 
 
-def _explain(error: Exception, introduction: wire.Introduction | None) -> str:
+def _explain(error: Exception, introduction: wire.Introduction) -> str:
     """Why there is no link, for people; ``error`` is among `_FAILURES`."""
-    if introduction is None:
-        is_lost = isinstance(error, ConnectionLost)
-        return "there is no connection to the server" if is_lost else "the server does not answer"
     where = format_address(introduction.address, introduction.port)
     match error:
         case trio.TooSlowError():

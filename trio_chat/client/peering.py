@@ -11,6 +11,7 @@ waited for, within the deadline that every connection has.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -23,7 +24,7 @@ from .. import limits
 from ..net import tcp, tls
 from ..net.identity import Identity, IdentityError, load_or_make
 from ..net.tcp import TcpListener, TcpTransport
-from ..net.transport import HandshakeError, Transport
+from ..net.transport import HandshakeError, ListenError, Transport
 from ..protocol import messages as wire
 
 Welcome = Callable[[Transport, str], Awaitable[None]]
@@ -86,7 +87,8 @@ class Tickets:
     def add(self, introduced: wire.Introduced) -> None:
         """Somebody may connect now."""
         deadline = trio.current_time() + introduced.seconds
-        self._expected[introduced.ticket] = _Expected(introduced, deadline)
+        # A ticket stays whose it is, though others may have seen it and ask for the same.
+        self._expected.setdefault(introduced.ticket, _Expected(introduced, deadline))
         if len(self._expected) > limits.INTRODUCTIONS_EXPECTED_MAX:
             del self._expected[next(iter(self._expected))]
         self._more.set()
@@ -141,9 +143,15 @@ class TlsPeering:
             finally:
                 secure.close()
 
+        failure: ListenError | None = None
         async with trio.open_nursery() as accepting:
-            await accepting.start(self._listener.serve, handle, nursery)
-            task_status.started(wire.Listening(self._listener.port, self._identity.certificate))
+            try:
+                await accepting.start(self._listener.serve, handle, nursery)
+                task_status.started(wire.Listening(self._listener.port, self._identity.certificate))
+            except ListenError as error:
+                failure = error
+        if failure is not None:
+            raise failure  # from in there it would come in a group
 
     def expect(self, introduced: wire.Introduced) -> None:
         self._tickets.add(introduced)
@@ -153,7 +161,9 @@ class TlsPeering:
         try:
             with trio.fail_after(limits.PEER_CONNECT_SECONDS_MAX):
                 line = await transport.receive_exactly(wire.TICKET_CHARACTERS + 1)
-                ticket = line[:-1].decode(errors="replace")
+                if _TICKET_LINE.fullmatch(line) is None:
+                    raise HandshakeError("it shows no ticket")
+                ticket = line[:-1].decode()
                 introduced = await self._tickets.find(ticket)
                 certificate = introduced.certificate
                 context = tls.peer_context(self._identity, certificate, server_side=True)
@@ -182,6 +192,8 @@ class TlsPeering:
             raise HandshakeError("it shows another certificate")
         return secure
 
+
+_TICKET_LINE = re.compile(rb"[0-9a-f]{%d}\n" % wire.TICKET_CHARACTERS)
 
 _SERVER_NAME = "peer"
 """TLS wants to have one; who is meant is settled by the certificate."""

@@ -173,11 +173,16 @@ def private_gone(user: str) -> str:
     )
 
 
-def private_unreachable(user: str, ourselves: str, reason: str) -> str:
+def private_failed(user: str, reason: str) -> str:
     """No link could be made."""
-    user = clean_line(user)
+    return f"Error. Private messaging with {clean_line(user)} failed: {clean_line(reason)}"
+
+
+def private_unreachable(user: str, ourselves: str, reason: str) -> str:
+    """The same, after the server has said where the user is."""
+    failed, user = private_failed(user, reason), clean_line(user)
     return (
-        f"Error. Private messaging with {user} failed: {clean_line(reason)}. If a firewall is in"
+        f"{failed}. If a firewall is in"
         f" between, {user} may try 'startprivate {clean_line(ourselves)}';"
         f" 'message {user} ...' goes through the server"
     )

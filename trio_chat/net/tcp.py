@@ -233,7 +233,7 @@ class TcpListener:
             # The system has picked a port for each kind of address; one must do for all.
             port = listeners[0].socket.getsockname()[1]
             for listener in listeners:
-                await listener.aclose()
+                listener.socket.close()
             try:
                 listeners = await self._bind(port)
             except ListenError:
