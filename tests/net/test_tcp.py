@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 import trio
+from trio.testing import wait_all_tasks_blocked
 
 from trio_chat.net import crowd
 from trio_chat.net.crowd import Crowd
@@ -71,6 +72,72 @@ async def test_without_a_host_it_listens_on_all_of_the_machine() -> None:
         for address in addresses:
             host = "127.0.0.1" if address.startswith("0") else "::1"
             assert await ask(host, port_of(address), b"hello") == b"hello"
+
+
+async def test_the_port_that_the_system_picks_is_one_for_all_addresses() -> None:
+    for _ in range(5):
+        async with serving(None) as addresses:
+            assert len(addresses) == 2
+            assert len({port_of(address) for address in addresses}) == 1
+
+
+async def test_a_port_that_is_free_for_one_kind_of_address_only_is_not_used(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The system's first choice for IPv4 is taken for IPv6; the next one will do."""
+    opened = trio.open_tcp_listeners
+    asked: list[int] = []
+    with socket.socket(socket.AF_INET6) as taken:
+        taken.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        taken.bind(("::", 0))
+        taken.listen()
+
+        async def open_listeners(port: int, **options: object) -> list[trio.SocketListener]:
+            asked.append(port)
+            if asked == [0]:
+                (first,) = await opened(taken.getsockname()[1], host="0.0.0.0")
+                return [first, *await opened(0, host="::")]
+            return await opened(port, **options)  # type: ignore[arg-type]  # passed on
+
+        monkeypatch.setattr(trio, "open_tcp_listeners", open_listeners)
+        async with serving(None) as addresses:
+            assert asked[:3] == [0, taken.getsockname()[1], 0]
+            assert len({port_of(address) for address in addresses}) == 1
+            assert port_of(addresses[0]) != taken.getsockname()[1]
+
+
+@pytest.mark.parametrize(
+    ("host", "seen"), [("127.0.0.1", "127.0.0.1"), ("::1", "::1"), ("::ffff:127.0.0.1", None)]
+)
+async def test_addresses_are_those_that_others_can_use(host: str, seen: str | None) -> None:
+    """An IPv4 client of an IPv6 socket has an IPv4 address."""
+    with socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True) as server:
+        port = server.getsockname()[1]
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        with socket.socket(family) as client:
+            client.connect((host, port))
+            transport = TcpTransport(server.accept()[0])
+    assert transport.peer_host == transport.local_host == (seen or "127.0.0.1")
+    transport.close()
+
+
+async def test_the_first_bytes_are_taken_without_what_follows() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        transport = await connect(*server.getsockname())
+        right = server.accept()[0]
+    right.sendall(b"tick")
+    async with trio.open_nursery() as nursery:
+
+        async def more() -> None:
+            await wait_all_tasks_blocked()
+            right.sendall(b"et and more")
+
+        nursery.start_soon(more)
+        assert await transport.receive_exactly(6) == b"ticket"
+    assert await transport.receive_exactly(4) == b" and"
+    right.close()
+    assert await transport.receive_exactly(99) == b" more"
+    transport.close()
 
 
 async def test_a_server_for_one_address_cannot_be_reached_by_another() -> None:
