@@ -27,7 +27,7 @@ from trio_chat.protocol import messages as wire
 
 HOST = "127.0.0.1"
 SECONDS_MAX = 20.0
-SOON_SECONDS = 0.3
+SOON_SECONDS = 1.0
 
 
 def _ticket() -> str:
