@@ -383,6 +383,53 @@ async def test_why_nobody_can_reach_us_is_told_in_one_line(tmp_path: Path, probl
                 await host.serve(nursery, nursery)
 
 
+@pytest.mark.parametrize("stopping", ["hans", "luke", "both"])
+async def test_a_goodbye_loses_nothing_over_tls_either(tmp_path: Path, stopping: str) -> None:
+    shown: dict[str, list[str]] = {"hans": [], "luke": []}
+    links: dict[str, Link] = {}
+    ready = trio.Event()
+
+    async def show_hans(_: str, text: str) -> None:
+        shown["hans"].append(text)
+
+    async def show_luke(_: str, text: str) -> None:
+        shown["luke"].append(text)
+
+    async def run_luke(transport: Transport, user: str) -> None:
+        links["luke"] = link = Link(user, transport, show_luke)
+        await link.greet(first=False)
+        ready.set()
+        await link.run()
+
+    async def run_hans(transport: Transport) -> None:
+        await links["hans"].run()
+        transport.close()
+
+    async with trio.open_nursery() as nursery:
+        async with trio.open_nursery() as connections:  # which end by themselves
+            hans, luke = Host(tmp_path, "hans"), Host(tmp_path, "luke")
+            luke._welcome = run_luke  # type: ignore[method-assign]  # instead of saying hi
+            for host in (hans, luke):
+                await host.serve(nursery, connections)
+            ticket = _ticket()
+            luke.expects(hans, ticket)
+            transport = await hans.peering.dial(luke.introduction(), ticket)
+            links["hans"] = Link("luke", transport, show_hans)
+            await links["hans"].greet(first=True)
+            await ready.wait()
+            async with trio.open_nursery() as talk:
+                talk.start_soon(run_hans, transport)
+                for number in range(100):
+                    await links["hans"].send(f"{number}")
+                    await links["luke"].send(f"{number}")
+                for user in links:
+                    if stopping in (user, "both"):
+                        links[user].stop()
+        nursery.cancel_scope.cancel()
+    assert shown["hans"] == shown["luke"] == [f"{number}" for number in range(100)]
+    assert links["hans"].unanswered == links["luke"].unanswered == 0
+
+
 async def test_nothing_that_is_said_can_be_read_on_the_wire(tmp_path: Path) -> None:
     with RecordingProxy(0) as proxy:
         async with hosts(tmp_path, "luke", "hans") as (luke, hans):
