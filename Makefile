@@ -53,7 +53,7 @@ check: $(SETUP_DEV) ## Format, lint, types, layers, tests, coverage: what must p
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python -m coverage erase
 	@$(BIN)/python -m pytest -n auto -q --cov=trio_chat --cov-report=
-	@$(BIN)/python -m coverage report --include='trio_chat/core/*,trio_chat/protocol/*' --fail-under=95
+	@$(BIN)/python -m coverage report --include='trio_chat/core/*,trio_chat/protocol/*,trio_chat/swarm/*' --fail-under=95
 
 fmt: $(SETUP_DEV) ## Format the code, and mend what the linter can
 	@$(BIN)/ruff format --quiet .

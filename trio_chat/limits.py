@@ -165,6 +165,51 @@ KEYS_REMEMBERED_MAX = 2 * MAILBOX_MESSAGES_MAX
 CONNECT_SECONDS_MAX = 10.0
 """How long a client tries to reach its server, greeting included."""
 
+# -- Files -----------------------------------------------------------------------------
+FILE_BYTES_MAX = 2**40
+"""One file: 1 TiB, for which the list of hashes is 32 MiB."""
+
+FILE_NAME_BYTES_MAX = 255
+"""The name of a file, in UTF-8: what file systems take."""
+
+CHUNKS_MAX = 10
+"""The parts of a file that users see (assignment, section 3.5)."""
+
+PIECE_BYTES_MAX = 1024 * 1024
+"""What is asked for, verified and sent at a time; both ends have one in memory per link."""
+
+PIECES_MAX = FILE_BYTES_MAX // PIECE_BYTES_MAX + CHUNKS_MAX
+"""Pieces of one file, whatever a manifest says: bounds bitmaps and the list of hashes."""
+
+PEERS_MAX = 64
+"""Peers that one download knows at a time; more of them add nothing to its rate."""
+
+WINDOW_BYTES_MAX = 16 * 1024 * 1024
+"""Asked of one peer and not yet here: 160 MB/s over a round trip of 0.1 s."""
+
+WINDOW_PIECES_MAX = 256
+"""The same in pieces, which small files have smaller."""
+
+ASKED_TWICE_MAX = 2
+"""Peers asked for the same piece at a time, when it is late at the first."""
+
+SILENCE_SECONDS = 5.0
+"""A peer that owes pieces and sends nothing for so long is left, and tried again later."""
+
+BACKOFF_SECONDS_MAX = 60.0
+"""How long at most a peer that failed again and again is left alone."""
+
+UPLOADS_WAITING_MAX = 2 * WINDOW_PIECES_MAX
+"""Requests of one peer for one file that wait to be served; the next one is refused."""
+
+UPLOADS_ACTIVE_MAX = 2
+"""Pieces of one client on their way at a time: each is soon whole, and can be passed on.
+
+Those whose receiver does not read fast enough do not count."""
+
+UPLOADS_SKIPPED_MAX = 4
+"""How often in a row a peer is passed over for one that waits for what nobody has yet."""
+
 assert LINE_BYTES_MAX > 6 * TEXT_BYTES_MAX + 1024, "the longest text must fit a line"
 assert LOGIN_LINE_BYTES_MAX > 6 * (NAME_BYTES_MAX + PASSWORD_BYTES_MAX) + 1024
 assert LINE_BYTES_MAX >= LOGIN_LINE_BYTES_MAX
@@ -174,3 +219,5 @@ assert RECEIVE_BYTES_BURST_MAX > 6 * MAILBOX_BYTES_MAX, "a full mailbox is sent 
 assert KEYS_REMEMBERED_MAX > MAILBOX_MESSAGES_MAX + REQUESTS_UNANSWERED_MAX, (
     "a repetition may stand a whole mailbox behind the message that it repeats"
 )
+assert UPLOADS_WAITING_MAX > WINDOW_PIECES_MAX, "who keeps to the window is never refused"
+assert WINDOW_BYTES_MAX >= 2 * PIECE_BYTES_MAX, "one piece on its way, and one asked for"

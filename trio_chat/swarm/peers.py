@@ -1,0 +1,128 @@
+"""What a download knows of one peer: what it holds, what it owes, and how fast it is."""
+
+from __future__ import annotations
+
+from .. import limits
+from .pieces import PieceSet
+
+PIPELINE_SECONDS = 1.0
+"""How much of its work a peer is asked for in advance: more than a round trip takes."""
+
+START_BYTES = 256 * 1024
+"""Asked of a peer whose rate is unknown, but two pieces at least: a small file whole."""
+
+FIRST_SECONDS = 0.5
+"""When the first piece of a peer whose rate is unknown is expected."""
+
+_DECAY = 0.9  # of what was measured, for each piece that comes
+
+
+class Request:
+    """A piece asked of a peer.
+
+    Attributes:
+        expected: when it should be here, going by the peer's rate.
+        due: when it is late.
+    """
+
+    __slots__ = ("asked", "due", "expected")
+
+    def __init__(self, now: float, seconds: float) -> None:
+        self.asked = now
+        self.expected = now + seconds
+        self.due = now + 2 * seconds + 0.1
+
+
+class Peer:
+    """One peer of one download.
+
+    Attributes:
+        name: of the peer.
+        have: the pieces that it holds.
+        is_seed: whether it held all from the start; the picker does not count those.
+        tie: decides between equal peers.
+        useful: how many missing pieces it holds.
+        asked: the pieces that it owes, in the order in which they were asked.
+        heard_at: when it last sent something, or began to owe.
+        failures: how often in a row it was silent or busy.
+        paused_until: when it may be asked again.
+    """
+
+    __slots__ = (
+        "_mark",
+        "_pieces",
+        "_seconds",
+        "_start_pieces",
+        "_window_max",
+        "asked",
+        "failures",
+        "have",
+        "heard_at",
+        "is_seed",
+        "name",
+        "paused_until",
+        "tie",
+        "useful",
+    )
+
+    def __init__(self, name: str, have: PieceSet, piece_bytes: int, tie: int) -> None:
+        self.name = name
+        self.have = have
+        self.is_seed = have.is_full
+        self.tie = tie
+        self.useful = 0
+        self.asked: dict[int, Request] = {}
+        self.heard_at = 0.0
+        self.failures = 0
+        self.paused_until = 0.0
+        self._pieces = 0.0
+        self._seconds = 0.0
+        self._mark = 0.0
+        self._start_pieces = max(START_BYTES // piece_bytes, 2)
+        self._window_max = min(limits.WINDOW_PIECES_MAX, limits.WINDOW_BYTES_MAX // piece_bytes)
+
+    @property
+    def rate(self) -> float:
+        """Pieces per second while it owed some; 0 if unknown."""
+        return self._pieces / self._seconds if self._seconds > 0 else 0.0
+
+    @property
+    def window(self) -> int:
+        """How many pieces it may owe."""
+        if self.failures:
+            return 1
+        if self._seconds <= 0:
+            return self._start_pieces
+        return max(2, min(int(self.rate * PIPELINE_SECONDS) + 1, self._window_max))
+
+    @property
+    def patience(self) -> float:
+        """Seconds of silence after which it is left."""
+        rate = self.rate
+        slow = 4 / rate if rate else 0.0
+        return min(max(slow, limits.SILENCE_SECONDS), limits.BACKOFF_SECONDS_MAX)
+
+    def seconds_for_next(self) -> float:
+        """How long one more piece would take, behind those that it owes."""
+        rate = self.rate
+        return (len(self.asked) + 1) / rate if rate else FIRST_SECONDS
+
+    def ask(self, piece: int, now: float) -> None:
+        """It owes a piece from now on."""
+        if not self.asked:
+            self.heard_at = self._mark = now
+        self.asked[piece] = Request(now, self.seconds_for_next())
+
+    def sent(self, now: float) -> None:
+        """A piece came from it: measure, and trust it again."""
+        self._pieces = self._pieces * _DECAY + 1
+        self._seconds = self._seconds * _DECAY + max(now - self._mark, 0.0)
+        self._mark = self.heard_at = now
+        self.failures = 0
+        self.paused_until = 0.0
+
+    def fail(self, now: float, seconds: float) -> None:
+        """It was silent or busy: leave it alone for a while, longer each time."""
+        self.failures += 1
+        pause = min(seconds * 2 ** min(self.failures - 1, 10), limits.BACKOFF_SECONDS_MAX)
+        self.paused_until = now + pause
