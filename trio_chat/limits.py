@@ -143,7 +143,7 @@ INTRODUCTION_SECONDS = 30.0
 INTRODUCTIONS_EXPECTED_MAX = 1000
 """Introductions that a client keeps until somebody comes; the oldest is forgotten first."""
 
-PEERS_MAX = 1000
+PEER_CONNECTIONS_MAX = 1000
 """Connections that a client serves at one time, strangers in their handshake included."""
 
 PEER_CONNECT_SECONDS_MAX = 10.0

@@ -121,7 +121,7 @@ class TlsPeering:
         self, directory: Callable[[str], Path], port: int = 0, host: str | None = None
     ) -> None:
         self._directory = directory
-        self._listener = TcpListener(port, host, connections_max=limits.PEERS_MAX)
+        self._listener = TcpListener(port, host, connections_max=limits.PEER_CONNECTIONS_MAX)
         self._tickets = Tickets()
         self._identity: Identity | None = None
 
