@@ -10,6 +10,7 @@ from trio_chat.errors import ErrorCode, ProtocolViolation
 FIELDS: dict[str, object] = {
     "user": "yoda",
     "size": 9000,
+    "name": "a.bin",
     "seconds": 600.0,
     "limit": 100,
     "reason": "Not valid UTF-8",

@@ -55,6 +55,11 @@ class ErrorCode(Enum):
     PEER_OFFLINE = "peer_offline"
     PEER_NOT_LISTENING = "peer_not_listening"
 
+    # -- Files (section 3.5)
+    BAD_FILE = "bad_file"
+    FILE_DIFFERS = "file_differs"
+    TOO_MANY_FILES = "too_many_files"
+
     # -- The end of a session that its user did not ask for
     IDLE = "idle"
     REPLACED = "replaced"
@@ -129,6 +134,11 @@ _TEXTS = {
     ErrorCode.PEER_NOT_LISTENING: (
         "Error. The client of {user} takes no direct connections; 'message' goes through the server"
     ),
+    ErrorCode.BAD_FILE: "Error. This cannot be registered: {reason}",
+    ErrorCode.FILE_DIFFERS: (
+        "Error. Another file is registered as {name} already. Please rename yours"
+    ),
+    ErrorCode.TOO_MANY_FILES: "Error. There are too many registered files; this one was not added",
     ErrorCode.IDLE: "You have been logged out after {seconds:g} seconds without activity",
     ErrorCode.REPLACED: "Your session goes on over a new connection of the same client",
     ErrorCode.SLOW: "You have been logged out as your terminal did not keep up with the server",

@@ -210,6 +210,27 @@ Those whose receiver does not read fast enough do not count."""
 UPLOADS_SKIPPED_MAX = 4
 """How often in a row a peer is passed over for one that waits for what nobody has yet."""
 
+FILE_LINE_BYTES_MAX = 256 * 1024
+"""One line on a connection for files: the bitmap of a file with the most pieces, in base64."""
+
+SERVED_WAITING_MAX = 1024
+"""Announcements that wait for one peer that fetches; one that does not read is left."""
+
+SOURCES_MAX = 30
+"""Holders from whom one file is fetched at a time."""
+
+SEARCH_SECONDS = 10.0
+"""How often a download asks the server for more holders."""
+
+FILES_MAX = 100_000
+"""Files in the catalogue; it is kept in memory, at some hundred bytes each."""
+
+FILES_USER_MAX = 10_000
+"""Files that one user has brought into the catalogue."""
+
+HOLDERS_MAX = 200
+"""Holders that one search tells of, those who logged in first; nobody downloads from more."""
+
 assert LINE_BYTES_MAX > 6 * TEXT_BYTES_MAX + 1024, "the longest text must fit a line"
 assert LOGIN_LINE_BYTES_MAX > 6 * (NAME_BYTES_MAX + PASSWORD_BYTES_MAX) + 1024
 assert LINE_BYTES_MAX >= LOGIN_LINE_BYTES_MAX

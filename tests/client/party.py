@@ -14,6 +14,7 @@ from tests.server import harness
 from tests.server.harness import password_of, running_chat
 from trio_chat.client.chat import Chat
 from trio_chat.client.connection import Connection
+from trio_chat.client.files.transfers import FileOptions
 from trio_chat.net.memory import MemoryTransport
 
 from .peers import Network
@@ -55,7 +56,10 @@ class Guest:
                 connection = Connection(self.transport, f"pc-{self.user}-{self.peering.port}")
                 await connection.greet()
                 directory = self._party.directory
-                chat = Chat(self.person, connection, self.peering, "server:4000", directory)
+                options = FileOptions(directory / f"downloads of {self.user}")
+                chat = Chat(
+                    self.person, connection, self.peering, "server:4000", directory, options
+                )
                 self.status = await chat.run()
         finally:
             self.transport.close()

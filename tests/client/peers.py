@@ -66,7 +66,7 @@ class MemoryPeering:
                 with trio.move_on_after(limits.PEER_CONNECT_SECONDS_MAX):
                     introduced = await self._tickets.find(ticket)
                 if introduced is not None and self._tickets.take(ticket):
-                    await welcome(transport, introduced.user)
+                    await welcome(transport, introduced)
             finally:
                 transport.close()
 

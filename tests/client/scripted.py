@@ -89,6 +89,7 @@ class ScriptedTerminal:
         self.interactive = interactive
         self.screen: list[str] = []
         self.batches: list[list[str]] = []
+        self.statuses: list[str] = []
         self.failure: Exception | None = None
         self._keys, self._typed = trio.open_memory_channel[str | UsageError](10_000)
         self._changed = trio.Event()
@@ -124,6 +125,9 @@ class ScriptedTerminal:
         if isinstance(line, UsageError):
             raise line
         return line
+
+    def status(self, text: str) -> None:
+        self.statuses.append(text)
 
     async def show(self, lines: Sequence[str]) -> None:
         await trio.lowlevel.checkpoint()

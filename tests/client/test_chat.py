@@ -11,6 +11,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from trio_chat.client.chat import LOGOUT_SECONDS_MAX, Chat
+from trio_chat.client.files.transfers import FileOptions
 from trio_chat.client.terminal import TerminalGone
 from trio_chat.errors import ErrorCode, UsageError
 from trio_chat.protocol import messages as wire
@@ -47,7 +48,14 @@ class Scene:
 async def _scene(state_dir: Path, *, interactive: bool = True) -> AsyncGenerator[Scene, None]:
     connection, server = await greeted_pair()
     scene = Scene(server, ScriptedTerminal(interactive=interactive))
-    chat = Chat(scene.person, connection, Network().client(), "server:4000", state_dir)
+    chat = Chat(
+        scene.person,
+        connection,
+        Network().client(),
+        "server:4000",
+        state_dir,
+        FileOptions(state_dir),
+    )
 
     async def run() -> None:
         scene.status = await chat.run()

@@ -70,10 +70,12 @@ def test_version(capfd: pytest.CaptureFixture[str]) -> None:
     assert capfd.readouterr().out == f"trio-chat {__version__}\n"
 
 
-def test_help_says_what_is_not_there_yet(capfd: pytest.CaptureFixture[str]) -> None:
+def test_help_explains_the_options(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         cli.main(["--help"])
-    assert "this version does not transfer any yet" in " ".join(capfd.readouterr().out.split())
+    help = " ".join(capfd.readouterr().out.split())
+    assert "--download-dir DIR where downloaded files go" in help
+    assert "--upload-limit RATE upload files with at most so many bytes per second" in help
 
 
 @pytest.mark.parametrize(
@@ -97,7 +99,7 @@ def test_where_other_clients_connect(
     argv: list[str], port: int, host: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def run(*arguments: object) -> int:
-        assert arguments[5:] == (port, host)
+        assert arguments[5:7] == (port, host)
         return 7
 
     monkeypatch.setattr(app, "run", run)

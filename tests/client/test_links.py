@@ -18,7 +18,7 @@ from .party import Guest, Party, open_party
 
 STARTED = "Start private messaging with "
 SERVER_GONE = "The server has closed the connection"
-GOES_ON = "Private messaging goes on; 'logout' ends it"
+GOES_ON = "Private messaging and transfers go on; 'logout' ends them"
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from trio_chat.client.peering import Tickets, TlsPeering
 from trio_chat.errors import FailureError
 from trio_chat.net import tcp, tls
 from trio_chat.net.identity import IdentityError
-from trio_chat.net.transport import HandshakeError, Transport
+from trio_chat.net.transport import BulkTransport, HandshakeError, Transport
 from trio_chat.protocol import messages as wire
 
 HOST = "127.0.0.1"
@@ -53,9 +53,9 @@ class Host:
             self.peering.serve, self.user, self._welcome, connections
         )
 
-    async def _welcome(self, transport: Transport, user: str) -> None:
-        self.welcomed.append(user)
-        transport.send_nowait(b"hi " + user.encode())
+    async def _welcome(self, transport: BulkTransport, introduced: wire.Introduced) -> None:
+        self.welcomed.append(introduced.user)
+        transport.send_nowait(b"hi " + introduced.user.encode())
         while await transport.receive():
             pass
 
@@ -156,8 +156,8 @@ async def test_a_name_comes_from_the_introduction_and_from_nobody_else(tmp_path:
         async def show(user: str, text: str) -> None:
             shown.append(f"{user}: {text}")
 
-        async def welcome(transport: Transport, user: str) -> None:
-            link = Link(user, transport, show)
+        async def welcome(transport: Transport, introduced: wire.Introduced) -> None:
+            link = Link(introduced.user, transport, show)
             await link.greet(first=False)
             await link.run()
 
@@ -395,8 +395,8 @@ async def test_a_goodbye_loses_nothing_over_tls_either(tmp_path: Path, stopping:
     async def show_luke(_: str, text: str) -> None:
         shown["luke"].append(text)
 
-    async def run_luke(transport: Transport, user: str) -> None:
-        links["luke"] = link = Link(user, transport, show_luke)
+    async def run_luke(transport: Transport, introduced: wire.Introduced) -> None:
+        links["luke"] = link = Link(introduced.user, transport, show_luke)
         await link.greet(first=False)
         ready.set()
         await link.run()

@@ -17,6 +17,7 @@ def check_invariants(broker: Broker) -> None:
     _check_lockouts(broker)
     _check_tokens(broker)
     _check_journal(broker)
+    _check_catalogue(broker)
     for user, mailbox in broker._post.mailboxes.items():
         assert mailbox.user == user
         _check_mailbox(broker, mailbox)
@@ -68,6 +69,23 @@ def _check_tokens(broker: Broker) -> None:
         if is_online:
             session = broker._sessions.by_id[token.session]
             assert (session.client, session.token) == (token.client, token.text)
+
+
+def _check_catalogue(broker: Broker) -> None:
+    catalogue = broker._catalogue
+    files = dict(catalogue._files)
+    assert all(file.name == name for name, file in files.items())
+    assert catalogue._users.keys() == files.keys()
+    users = list(catalogue._users.values())
+    assert catalogue._counts == {user: users.count(user) for user in users}
+    assert catalogue._holders.keys() <= files.keys()
+    held = {(session, name) for name, holders in catalogue._holders.items() for session in holders}
+    assert held == {(s, name) for s, names in catalogue._held.items() for name in names}
+    assert {session for session, _ in held} <= set(broker._presence.online.values())
+    waiting = [*broker._journal._gathering.files]
+    if broker._journal.under_way is not None:
+        waiting += broker._journal.under_way.files
+    assert catalogue._unsafe == {entry.file.name for entry in waiting if entry.new}
 
 
 def _check_journal(broker: Broker) -> None:

@@ -64,6 +64,7 @@ class DictStore:
     def __init__(self) -> None:
         self.messages: dict[str, dict[int, wire.Delivery]] = {}
         self.blocks: dict[tuple[str, str], None] = {}
+        self.files: dict[str, tuple[str, wire.File]] = {}
 
     def write(self, commit: effects.Commit) -> None:
         for user, seq in commit.acknowledged:
@@ -77,6 +78,8 @@ class DictStore:
                 self.blocks[blocker, blocked] = None
             else:
                 self.blocks.pop((blocker, blocked), None)
+        for user, file in commit.files:
+            self.files.setdefault(file.name, (user, file))
 
     def read(self, user: str) -> tuple[wire.Delivery, ...]:
         return tuple(delivery for _, delivery in sorted(self.messages.get(user, {}).items()))
@@ -85,6 +88,7 @@ class DictStore:
         return Restored(
             last_seq=max((seq for box in self.messages.values() for seq in box), default=0),
             blocks=tuple(self.blocks),
+            files=tuple(self.files.values()),
             waiting={
                 user: (len(box), sum(len(delivery.text.encode()) for delivery in box.values()))
                 for user, box in self.messages.items()
@@ -272,10 +276,11 @@ class Playbook:
                 return f"check {self._names[session]}: {user} {password}"
             case effects.LoadMailbox(user):
                 return f"load {user}"
-            case effects.Commit(number, kept, forgotten, blocks):
+            case effects.Commit(number, kept, forgotten, blocks, files):
                 words = [f"{user}/{delivery.seq}" for user, delivery in kept]
                 words += [f"-{user}/{seq}" for user, seq in forgotten]
                 words += [f"{a}{'!' if on else '='}{b}" for a, b, on in blocks]
+                words += [f"{user}+{file.name}" for user, file in files]
                 return f"commit {number}: {' '.join(words)}"
         raise AssertionError(effect)
 
@@ -319,6 +324,10 @@ def _values(values: Iterable[object]) -> Iterable[str]:
             yield msgspec.json.encode(value).decode()
         elif isinstance(value, bytes):
             yield value.decode()
+        elif isinstance(value, wire.File):
+            yield value.name
+        elif isinstance(value, wire.Holder):
+            yield ":".join((value.user, *map(str, value.chunks)))
         elif isinstance(value, tuple):
             yield f"[{' '.join(_values(value))}]"
         else:

@@ -22,10 +22,10 @@ def _book(*listening: str) -> Playbook:
 def test_both_are_told_and_first_the_one_who_is_to_expect_the_other() -> None:
     _book("hans", "luke").play(f"""
         hans: introduce 2 luke {TICKET}
-            luke < introduced hans cert-hans {TICKET} 30.0
+            luke < introduced hans cert-hans {TICKET} 30.0 private
             hans < introduction 2 127.0.0.1 4004 cert-luke 30.0
         hans: introduce 3 luke {TICKET}
-            luke < introduced hans cert-hans {TICKET} 30.0
+            luke < introduced hans cert-hans {TICKET} 30.0 private
             hans < introduction 3 127.0.0.1 4004 cert-luke 30.0
         """)
 
@@ -74,7 +74,7 @@ def test_who_has_blocked_somebody_may_still_be_introduced_to_them() -> None:
     book.do("luke: block 2 hans")
     book.play(f"""
         luke: introduce 3 hans {TICKET}
-            hans < introduced luke cert-luke {TICKET} 30.0
+            hans < introduced luke cert-luke {TICKET} 30.0 private
             luke < introduction 3 127.0.0.1 4004 cert-hans 30.0
         """)
 
@@ -102,7 +102,7 @@ def test_the_address_is_one_at_which_the_asker_can_reach_the_user(
         book.do(f"right {name}")
     book.play(f"""
         hans: introduce 2 luke {TICKET}
-            luke < introduced hans cert-hans {TICKET} 30.0
+            luke < introduced hans cert-hans {TICKET} 30.0 private
             hans < introduction 2 {address} 4000 cert-luke 30.0
         """)
 
@@ -111,24 +111,25 @@ def test_what_a_client_said_last_holds() -> None:
     book = _book("hans", "luke")
     assert book.ask("luke", Listening(5000, b"another")) == []
     assert book.ask("hans", Introduce(2, "luke", TICKET)) == [
-        f"luke < introduced hans cert-hans {TICKET} 30.0",
+        f"luke < introduced hans cert-hans {TICKET} 30.0 private",
         "hans < introduction 2 127.0.0.1 5000 another 30.0",
     ]
 
 
-def test_a_client_that_listens_is_not_active_and_one_that_asks_is() -> None:
+def test_neither_listening_nor_asking_shows_that_a_user_is_there() -> None:
+    """Clients do both by themselves, for files; they tell of what a person types."""
     book = Playbook("hans", "luke", idle_seconds=60)
     book.do("wait 40")
     book.ask("luke", Listening(4000, b"cert-luke"))
+    book.ask("hans", Listening(4000, b"cert-hans"))
     book.do(f"hans: introduce 2 luke {TICKET}")
     book.play("""
         wait 20
-            luke < closed idle "You have been logged out after 60 seconds without activity"
-            close luke
-            hans < presence luke false
-        wait 40
             hans < closed idle "You have been logged out after 60 seconds without activity"
             close hans
+            luke < presence hans false
+            luke < closed idle "You have been logged out after 60 seconds without activity"
+            close luke
         """)
 
 

@@ -129,6 +129,7 @@ class Stage:
             *(sys.executable, "-m", "trio_chat.client"),
             *(arguments or (HOST, str(self.port))),
             *("--state-dir", str(self.directory / "state")),
+            *("--download-dir", str(self.directory / "downloads")),
         )
 
 

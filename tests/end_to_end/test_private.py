@@ -12,7 +12,7 @@ from .stage import Stage
 
 COUNT = 500
 STARTED = "Start private messaging with "
-GOES_ON = "Private messaging goes on; 'logout' ends it"
+GOES_ON = "Private messaging and transfers go on; 'logout' ends them"
 
 
 def _start(chat: Stage) -> tuple[Pipe, Pipe]:

@@ -18,6 +18,12 @@ from trio_chat.protocol.framing import (
 
 TICKET = "0123456789abcdef" * 2
 
+FILE = wire.File("a.bin", 1000, 10, 16384, b"r" * 32)
+FILE_LINE = (
+    b'{"name":"a.bin","size":1000,"chunks":10,"piece_bytes":16384,'
+    b'"root":"cnJycnJycnJycnJycnJycnJycnJycnJycnJycnJycnI="}'
+)
+
 REQUESTS: dict[wire.Request, bytes] = {
     wire.Hello(1): b'{"type":"hello","version":1}',
     wire.Hello(1, "pc", ("tls",)): (
@@ -35,6 +41,11 @@ REQUESTS: dict[wire.Request, bytes] = {
     wire.Introduce(8, "yoda", TICKET): (
         b'{"type":"introduce","id":8,"user":"yoda","ticket":"' + TICKET.encode() + b'"}'
     ),
+    wire.Register(8, FILE, (1, 3)): (
+        b'{"type":"register","id":8,"file":' + FILE_LINE + b',"chunks":[1,3]}'
+    ),
+    wire.Search(8, "a.bin"): b'{"type":"search","id":8,"name":"a.bin"}',
+    wire.Search(8, "a.bin", (3,)): b'{"type":"search","id":8,"name":"a.bin","chunks":[3]}',
     wire.Logout(8): b'{"type":"logout","id":8}',
     wire.Ack(9): b'{"type":"ack","seq":9}',
     wire.Active(): b'{"type":"active"}',
@@ -61,6 +72,13 @@ SERVER_MESSAGES: dict[wire.ServerMessage, bytes] = {
         b'{"type":"introduced","user":"hans","certificate":"YWJj","ticket":"'
         + TICKET.encode()
         + b'","seconds":30}'
+    ),
+    wire.Registered(2, new=True): b'{"type":"registered","id":2,"new":true}',
+    wire.Found(2): b'{"type":"found","id":2}',
+    wire.Found(2, FILE, (wire.Holder("hans", (1, 3)),)): (
+        b'{"type":"found","id":2,"file":'
+        + FILE_LINE
+        + b',"holders":[{"user":"hans","chunks":[1,3]}]}'
     ),
     wire.Closed(ErrorCode.IDLE, "Idle"): b'{"type":"closed","code":"idle","text":"Idle"}',
 }

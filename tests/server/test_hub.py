@@ -55,7 +55,7 @@ class CountingTransport:
     async def receive(self) -> bytes:
         return await self._inner.receive()
 
-    def send_nowait(self, data: bytes | bytearray) -> int:
+    def send_nowait(self, data: bytes | bytearray | memoryview) -> int:
         self.sends += 1
         taken = self._inner.send_nowait(data[: self.room])
         self.room -= taken

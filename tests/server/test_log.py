@@ -22,6 +22,8 @@ SESSION = session_id(1, 5)
 DELIVERY = wire.Delivery(1, NAME, "p\nc", 2, SECRET)
 HEARD = wire.Announcement(NAME, SECRET)
 
+FILE = wire.File("a\nb", 1000, 10, 16384, bytes(32))
+
 EVENTS: list[tuple[msgspec.Struct, str]] = [
     (wire.Hello(1, "p\nc", ("a\nb",)), r"hello version=1 client='p\nc' capabilities=(1)"),
     (wire.Login(1, NAME, SECRET), r"login id=1 user='ha\nns' password=(hidden)"),
@@ -49,15 +51,26 @@ EVENTS: list[tuple[msgspec.Struct, str]] = [
         commands.SessionOpened(SESSION, "p\nc", SECRET, "::1", "::1"),
         r"SessionOpened session=1.5 client='p\nc' token=(hidden) address='::1' local_address='::1'",
     ),
+    (
+        wire.Register(2, FILE, (1, 3)),
+        r"register id=2 file=(File name='a\nb' size=1000 chunks=10 piece_bytes=16384"
+        " root=(32 bytes)) chunks=(2) fetching=False",
+    ),
+    (wire.Search(2, NAME, (3,)), r"search id=2 name='ha\nns' chunks=(1) fetchers=False"),
+    (wire.Registered(2, new=True), "registered id=2 new=True"),
+    (wire.Found(2, None, (wire.Holder(NAME, ()),)), "found id=2 file=None holders=(1)"),
     (wire.Listening(4001, b"abc"), "listening port=4001 certificate=(3 bytes)"),
-    (wire.Introduce(2, NAME, SECRET), r"introduce id=2 user='ha\nns' ticket=(hidden)"),
+    (
+        wire.Introduce(2, NAME, SECRET),
+        r"introduce id=2 user='ha\nns' ticket=(hidden) purpose='private'",
+    ),
     (
         wire.Introduction(2, "::1", 4001, b"abc", 30),
         "introduction id=2 address='::1' port=4001 certificate=(3 bytes) seconds=30",
     ),
     (
         wire.Introduced(NAME, b"abc", SECRET, 30),
-        r"introduced user='ha\nns' certificate=(3 bytes) ticket=(hidden) seconds=30",
+        r"introduced user='ha\nns' certificate=(3 bytes) ticket=(hidden) seconds=30 purpose='private'",
     ),
     (commands.SessionClosed(SESSION), "SessionClosed session=1.5"),
     (commands.Requests(SESSION, [wire.Login(1, NAME, SECRET)]), "Requests session=1.5 batch=(1)"),
@@ -91,7 +104,7 @@ EVENTS: list[tuple[msgspec.Struct, str]] = [
     ),
     (
         effects.Commit(1, ((NAME, DELIVERY),), ((NAME, 1),), ((NAME, "b", True),)),
-        "Commit number=1 messages=(1) acknowledged=(1) blocks=(1)",
+        "Commit number=1 messages=(1) acknowledged=(1) blocks=(1) files=(0)",
     ),
     (effects.LoadMailbox(NAME), r"LoadMailbox user='ha\nns'"),
 ]

@@ -14,7 +14,7 @@ import pytest
 import trio
 
 from trio_chat.core.effects import Commit
-from trio_chat.protocol.messages import Delivery
+from trio_chat.protocol.messages import Delivery, File
 from trio_chat.storage.sqlite import SCHEMA_VERSION, SqliteStore, open_sqlite
 from trio_chat.storage.store import StoreError
 
@@ -147,7 +147,7 @@ CRASH = """
 import os, sys, trio
 from pathlib import Path
 from trio_chat.core.effects import Commit
-from trio_chat.protocol.messages import Delivery
+from trio_chat.protocol.messages import Delivery, File
 from trio_chat.storage.sqlite import open_sqlite
 
 async def main():
@@ -187,3 +187,40 @@ def test_a_program_whose_store_was_refused_can_end(tmp_path: Path) -> None:
         check=True,
     )
     assert done.stdout == "refused\n"
+
+
+VERSION_1 = """
+CREATE TABLE messages (
+    recipient TEXT NOT NULL,
+    seq       INTEGER NOT NULL,
+    sender    TEXT NOT NULL,
+    client    TEXT NOT NULL,
+    id        INTEGER NOT NULL,
+    text      TEXT NOT NULL,
+    PRIMARY KEY (recipient, seq)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE blocks (
+    blocker TEXT NOT NULL,
+    blocked TEXT NOT NULL,
+    PRIMARY KEY (blocker, blocked)
+) STRICT, WITHOUT ROWID;
+INSERT INTO messages VALUES ('yoda', 1, 'hans', 'pc', 2, 'hello');
+INSERT INTO blocks VALUES ('yoda', 'luke');
+PRAGMA user_version = 1;
+"""
+
+
+async def test_data_of_version_1_are_taken_over(path: Path) -> None:
+    path.parent.mkdir()
+    database = apsw.Connection(str(path))
+    database.execute(VERSION_1)
+    database.close()
+    file = File("a.bin", 5, 5, 16384, bytes(32))
+    async with opened(path) as store:
+        assert await store.load("yoda") == (HELLO,)
+        await store.commit(Commit(1, (), (), (), (("hans", file),)))
+    async with opened(path) as store:
+        restored = await store.restore()
+        assert list(restored.blocks) == [("yoda", "luke")]
+        assert list(restored.files) == [("hans", file)]
+        assert await store.load("yoda") == (HELLO,)

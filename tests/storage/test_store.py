@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from trio_chat.core.beginning import Restored
 from trio_chat.core.effects import Commit
-from trio_chat.protocol.messages import Delivery
+from trio_chat.protocol.messages import Delivery, File
 from trio_chat.storage.memory import MemoryStore
 from trio_chat.storage.sqlite import open_sqlite
 from trio_chat.storage.store import Store
@@ -30,8 +30,13 @@ def commit(
     *messages: tuple[str, Delivery],
     acknowledged: tuple[tuple[str, int], ...] = (),
     blocks: Blocks = (),
+    files: tuple[tuple[str, File], ...] = (),
 ) -> Commit:
-    return Commit(1, messages, acknowledged, blocks)
+    return Commit(1, messages, acknowledged, blocks, files)
+
+
+def file(name: str, size: int = 100) -> File:
+    return File(name, size, 10, 16384, bytes(range(32)))
 
 
 @pytest.fixture(params=["memory", "sqlite"])
@@ -88,6 +93,17 @@ async def test_blocks_change_in_order(store: Store) -> None:
     assert set((await store.restore()).blocks) == {("a", "b"), ("b", "a")}
 
 
+async def test_files_are_kept_with_who_brought_them_first(store: Store) -> None:
+    largest = file("ünï 😀 'x", 2**53 - 1)
+    await store.commit(commit(files=(("hans", file("a")), ("yoda", largest))))
+    await store.commit(commit(files=(("luke", file("a")), ("luke", file("b", 0)))))
+    assert sorted((await store.restore()).files, key=str) == [
+        ("hans", file("a")),
+        ("luke", file("b", 0)),
+        ("yoda", largest),
+    ]
+
+
 async def test_an_empty_commit_is_fine(store: Store) -> None:
     await store.commit(commit())
     assert (await store.restore()).last_seq == 0
@@ -96,6 +112,7 @@ async def test_an_empty_commit_is_fine(store: Store) -> None:
 users = st.sampled_from(["a", "b", "c"])
 messages = st.lists(st.tuples(users, st.text(max_size=5)), max_size=4)
 acknowledged = st.dictionaries(users, st.integers(0, 20), max_size=3)
+new_files = st.lists(st.tuples(users, users), max_size=2)
 block_changes = st.lists(st.tuples(users, users, st.booleans()), max_size=3)
 
 
@@ -108,6 +125,7 @@ def histories(draw: st.DrawFn) -> list[Commit]:
             tuple((user, delivery(next(seq), text)) for user, text in draw(messages)),
             tuple(draw(acknowledged).items()),
             tuple(draw(block_changes)),
+            tuple((user, file(name)) for user, name in draw(new_files)),
         )
         for number in range(draw(st.integers(0, 6)))
     ]
@@ -137,4 +155,9 @@ async def aclosing_store(store: Store) -> AsyncIterator[None]:
 
 
 def comparable(restored: Restored) -> tuple[object, ...]:
-    return restored.last_seq, sorted(restored.blocks), dict(restored.waiting)
+    return (
+        restored.last_seq,
+        sorted(restored.blocks),
+        dict(restored.waiting),
+        sorted(restored.files, key=str),
+    )

@@ -23,6 +23,7 @@ from ..net.tcp import TcpTransport
 from ..net.transport import HandshakeError, Transport
 from .chat import Chat
 from .connection import Connection, ConnectionLost, Refused
+from .files.transfers import FileOptions
 from .peering import TlsPeering
 from .state import identity_directory
 from .terminal import Terminal
@@ -44,6 +45,7 @@ async def run(
     encrypt: Encrypt,
     peer_port: int = 0,
     peer_host: str | None = None,
+    file_options: FileOptions | None = None,
 ) -> int:
     """Connect, then chat; return the exit status.
 
@@ -55,6 +57,7 @@ async def run(
         encrypt: makes sure of the server before anything is said to it.
         peer_port: where other clients connect; 0 lets the system pick one.
         peer_host: the name or address for that; none for all of this machine.
+        file_options: what the person has decided about files.
 
     Raises:
         FailureError: if there is no server to chat with.
@@ -73,7 +76,8 @@ async def run(
             peering = TlsPeering(
                 partial(identity_directory, state_dir, server), peer_port, peer_host
             )
-            return await Chat(terminal, connection, peering, server, state_dir).run()
+            options = file_options or FileOptions(state_dir / "downloads")
+            return await Chat(terminal, connection, peering, server, state_dir, options).run()
 
 
 _UNREACHABLE = (

@@ -22,6 +22,7 @@ before login, or a second one during logout.
 from __future__ import annotations
 
 import math
+import secrets
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
@@ -32,13 +33,17 @@ import trio
 from msgspec import Struct
 
 from ..errors import ErrorCode, FailureError, ProtocolViolation, UsageError
+from ..net.transport import BulkTransport
 from ..protocol import messages as wire
 from . import grammar, render
 from .connection import Connection, ConnectionLost, Exchange, Received
+from .files.fetch import ConnectError
+from .files.shelf import Shelf
+from .files.transfers import FileOptions, Transfers
 from .links import Links
 from .peering import Peering
 from .shown import Key, ShownKeys
-from .state import keys_path
+from .state import keys_path, shelf_path
 from .terminal import Terminal, TerminalGone
 
 LOGOUT_SECONDS_MAX = 3.0
@@ -76,6 +81,7 @@ class Chat:
         peering: the way to other clients.
         server: its address, as the person knows it.
         state_dir: where to remember what was shown.
+        file_options: what the person has decided about files.
     """
 
     def __init__(
@@ -85,8 +91,15 @@ class Chat:
         peering: Peering,
         server: str,
         state_dir: Path,
+        file_options: FileOptions,
     ) -> None:
-        self._links = Links(peering, terminal.show, self._introduce)
+        self._peering = peering
+        self._links = Links(peering, terminal.show, self._ask_quietly)
+        self._shelf = Shelf()
+        self._transfers = Transfers(
+            terminal, file_options, self._shelf, self._ask_quietly, self._connect_for_files
+        )
+        self._nursery: trio.Nursery | None = None
         self._terminal = terminal
         self._connection = connection
         self._server = server
@@ -119,7 +132,9 @@ class Chat:
                     await self._links.close(LOGOUT_SECONDS_MAX)
                     nursery.cancel_scope.cancel()
 
+            self._nursery = nursery
             await nursery.start(self._links.run)
+            await nursery.start(self._transfers.run)
             nursery.start_soon(self._connection.run)
             nursery.start_soon(run_until_end, partial(self._watch_signals, signals))
             nursery.start_soon(run_until_end, self._watch_links)
@@ -153,11 +168,12 @@ class Chat:
             ending = await self._follow_server()
         except ConnectionLost:
             ending = self._connection_lost()
-        if ending.server_gone and not self._links.is_empty:
+        if ending.server_gone and (self._transfers.is_used or not self._links.is_empty):
             self._links.alone = True
             self._connection.lose()
-            await self._terminal.show([*ending.lines, render.PRIVATE_GOES_ON])
+            await self._terminal.show([*ending.lines, render.PEERS_GO_ON])
             await self._links.wait_empty()
+            await self._transfers.wait_unused()
             return Ending(1)
         return ending
 
@@ -194,22 +210,53 @@ class Chat:
                     last = render.render(message, request)
                     server_gone = message.code is ErrorCode.STOPPING
                     return lines, list(keys), Ending(1, tuple(last), server_gone=server_gone)
-            lines += render.render(message, request)
+            if not received.quiet:
+                lines += render.render(message, request)
         return lines, list(keys), None
 
     def _tell_links(self, batch: list[Received]) -> None:
         for received in batch:
             match received.message:
+                case wire.Introduced(purpose="files") as introduced:
+                    self._peering.expect(introduced)
                 case wire.Introduced() as introduced:
                     self._links.introduced(introduced)
                 case wire.Presence(user, online):
                     self._links.presence(user, online=online)
 
-    async def _introduce(self, user: str, ticket: str) -> wire.Introduction | None:
-        request = wire.Introduce(grammar.UNNUMBERED, user, ticket)
-        exchange = await self._connection.send(request)
-        reply = await exchange.wait()
-        return reply if isinstance(reply, wire.Introduction) else None
+    async def _ask_quietly(self, request: grammar.Numbered) -> wire.Reply:
+        exchange = await self._connection.send(request, quiet=True)
+        return await exchange.wait()
+
+    # -- Other clients -----------------------------------------------------------------------
+
+    async def _listen(self, user: str) -> None:
+        """Let other clients reach our user from now on."""
+        assert self._nursery is not None
+        self._links.log_in(user)
+        try:
+            self._connection.tell(
+                await self._nursery.start(self._peering.serve, user, self._welcome, self._nursery)
+            )
+        except FailureError as error:
+            await self._terminal.show([render.private_off(str(error))])
+
+    async def _welcome(self, transport: BulkTransport, introduced: wire.Introduced) -> None:
+        if introduced.purpose == "files":
+            await self._transfers.serving.serve(transport, introduced.user)
+        else:
+            await self._links.welcome(transport, introduced.user)
+
+    async def _connect_for_files(self, user: str) -> BulkTransport:
+        ticket = secrets.token_hex(wire.TICKET_CHARACTERS // 2)
+        request = wire.Introduce(grammar.UNNUMBERED, user, ticket, "files")
+        try:
+            reply = await self._ask_quietly(request)
+            if isinstance(reply, wire.Introduction):
+                return await self._peering.dial(reply, ticket)
+        except (ConnectionLost, OSError, FailureError) as error:
+            raise ConnectError(str(error)) from error
+        raise ConnectError("the server does not introduce us")
 
     async def _show_notice(self) -> None:
         notice, self._shown.notice = self._shown.notice, None
@@ -240,6 +287,7 @@ class Chat:
                 return False
             user = answer
         self._shown = ShownKeys(keys_path(self._state_dir, self._server, user))
+        self._shelf.open(shelf_path(self._state_dir, self._server, user))
         await self._show_notice()
         await self._listen(user)
         while not self._online:
@@ -249,13 +297,8 @@ class Chat:
             login = wire.Login(grammar.UNNUMBERED, user, password)
             exchange = await self._connection.send(login)
             await exchange.wait()
+        self._transfers.log_in(user)
         return True
-
-    async def _listen(self, user: str) -> None:
-        try:
-            self._connection.tell(await self._links.listen(user))
-        except FailureError as error:
-            await self._terminal.show([render.private_off(str(error))])
 
     async def _ask(
         self, prompt: str, parse: Callable[[str], str], *, secret: bool = False
@@ -297,15 +340,47 @@ class Chat:
             case grammar.StopPrivate(user):
                 await self._links.stop(user)
                 self._tell_active()
+            case wire.Search():
+                await self._ask_server(meaning)
+                self._tell_active()
+            case (
+                grammar.RegisterFile()
+                | grammar.Download()
+                | grammar.DownloadChunks()
+                | grammar.Cancel()
+                | grammar.ListDownloads()
+            ):
+                await self._do_with_files(meaning)
+                self._tell_active()
             case wire.Logout():
                 pass  # by whoever called us
             case _:
-                try:
-                    await self._connection.send(meaning)
-                except ConnectionLost:
-                    if not self._links.alone:
-                        raise
-                    await self._terminal.show([render.NO_SERVER])
+                await self._ask_server(meaning)
+
+    async def _do_with_files(self, meaning: grammar.AboutFiles) -> None:
+        transfers, wait = self._transfers, not self._terminal.interactive
+        match meaning:
+            case grammar.RegisterFile(path):
+                await transfers.register(path)
+            case grammar.Download(name):
+                await transfers.download(name, wait=wait)
+            case grammar.DownloadChunks(user, name, chunks):
+                if await self._links.has(user):
+                    await transfers.download_chunks(user, name, chunks, wait=wait)
+                else:
+                    await self._terminal.show([render.private_not_enabled(user)])
+            case grammar.Cancel(name):
+                await transfers.cancel(name)
+            case grammar.ListDownloads():
+                await transfers.show_list()
+
+    async def _ask_server(self, request: grammar.Numbered) -> None:
+        try:
+            await self._connection.send(request)
+        except ConnectionLost:
+            if not self._links.alone:
+                raise
+            await self._terminal.show([render.NO_SERVER])
 
     async def _answer(self, lines: Sequence[str]) -> None:
         """Answer a line that does not concern the server."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import ssl
 import sys
 from collections.abc import Sequence
@@ -22,6 +23,7 @@ from .. import __version__
 from ..errors import FailureError, UsageError
 from ..net import tls
 from . import app, render, security
+from .files.transfers import FileOptions
 from .known_hosts import FILE_NAME, KnownHosts
 from .plain import open_plain
 from .terminal import Terminal
@@ -48,6 +50,11 @@ def _run(argv: Sequence[str]) -> int:
         port = _parse_port(options.port)
         state_dir = options.state_dir or platformdirs.user_state_path("trio-chat") / "client"
         encrypt = _parse_security(options, state_dir)
+        file_options = FileOptions(
+            options.download_dir,
+            _parse_rate(options.upload_limit, "--upload-limit"),
+            _parse_rate(options.download_limit, "--download-limit"),
+        )
         peer_port = (
             0 if options.peer_port is None else _parse_port(options.peer_port, "--peer-port")
         )
@@ -59,7 +66,15 @@ def _run(argv: Sequence[str]) -> int:
         return 2
     try:
         return trio.run(
-            app.run, host, port, _open_terminal, state_dir, encrypt, peer_port, peer_host
+            app.run,
+            host,
+            port,
+            _open_terminal,
+            state_dir,
+            encrypt,
+            peer_port,
+            peer_host,
+            file_options,
         )
     except FailureError as error:
         _complain(str(error))
@@ -95,8 +110,15 @@ def _parser() -> argparse.ArgumentParser:
         metavar="DIR",
         type=Path,
         default=platformdirs.user_downloads_path(),
-        help="where files go (default: %(default)s); this version does not transfer any yet",
+        help="where downloaded files go (default: %(default)s)",
     )
+    for direction in ("upload", "download"):
+        parser.add_argument(
+            f"--{direction}-limit",
+            metavar="RATE",
+            help=f"{direction} files with at most so many bytes per second, such as 500K or 20M"
+            " (default: no limit)",
+        )
     parser.add_argument(
         "--peer-host",
         metavar="ADDR",
@@ -134,6 +156,16 @@ def _parse_port(text: str, name: str = "PORT") -> int:
     if not (text.isascii() and text.isdigit() and 1 <= int(text[:6]) <= 65535):
         raise UsageError(f"{name} must be a number from 1 to 65535, not '{text}'")
     return int(text)
+
+
+def _parse_rate(text: str | None, name: str) -> float | None:
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)([KMG]?)", text.upper(), re.ASCII)
+    rate = float(found[1]) * 1000 ** " KMG".index(found[2] or " ") if found else 0.0
+    if rate < 1:
+        raise UsageError(f"{name} must be bytes per second, such as 500K or 20M, not '{text}'")
+    return rate
 
 
 def _parse_security(options: argparse.Namespace, state_dir: Path) -> app.Encrypt:

@@ -45,11 +45,13 @@ class Exchange:
     Attributes:
         request: as it was sent, with its number.
         size_bytes: of the request on the wire.
+        quiet: whether its reply is not to be shown, as whoever asks does something with it.
         reply: of the server, once it was shown.
     """
 
-    def __init__(self, request: Numbered, size_bytes: int) -> None:
+    def __init__(self, request: Numbered, size_bytes: int, *, quiet: bool) -> None:
         self.request = request
+        self.quiet = quiet
         self.size_bytes = size_bytes
         self.reply: wire.Reply | None = None
         self._finished = trio.Event()
@@ -60,10 +62,19 @@ class Exchange:
         self._finished.set()
 
     async def wait(self) -> wire.Reply:
-        """Wait until the reply has been shown, and return it."""
+        """Wait until the reply has been shown, and return it.
+
+        Raises:
+            ConnectionLost: if there will be none.
+        """
         await self._finished.wait()
-        assert self.reply is not None
+        if self.reply is None:
+            raise ConnectionLost
         return self.reply
+
+    def lose(self) -> None:
+        """There will be no reply."""
+        self._finished.set()
 
 
 class Received(Struct, frozen=True):
@@ -72,10 +83,12 @@ class Received(Struct, frozen=True):
     Attributes:
         message: the message.
         request: if the message is a reply, what it replies to.
+        quiet: whether it is not to be shown.
     """
 
     message: wire.ServerMessage
     request: Numbered | None = None
+    quiet: bool = False
 
 
 class Connection:
@@ -128,8 +141,12 @@ class Connection:
 
     # -- Sending -----------------------------------------------------------------------------
 
-    async def send(self, request: Numbered) -> Exchange:
+    async def send(self, request: Numbered, *, quiet: bool = False) -> Exchange:
         """Send a request under the next number; wait first while too many are unanswered.
+
+        Args:
+            request: its number does not matter.
+            quiet: whether its reply is not to be shown.
 
         Raises:
             ConnectionLost: if the server does not read, or has gone.
@@ -143,7 +160,7 @@ class Connection:
             raise ConnectionLost
         self._last_id += 1
         request = msgspec.structs.replace(request, id=self._last_id)
-        exchange = Exchange(request, self._put(request))
+        exchange = Exchange(request, self._put(request), quiet=quiet)
         self._exchanges[self._last_id] = exchange
         self._unanswered_bytes += exchange.size_bytes
         return exchange
@@ -165,6 +182,8 @@ class Connection:
         """The server has gone: nobody needs to wait for it."""
         self._is_lost = True
         self._answered.set()
+        for exchange in self._exchanges.values():
+            exchange.lose()
 
     def _put(self, message: wire.Request) -> int:
         line = encode_line(message) + b"\n"
@@ -195,7 +214,7 @@ class Connection:
                     ErrorCode.BAD_LINE, reason=f"There is no request {id} to reply to"
                 )
                 break
-            batch.append(Received(message, exchange.request))
+            batch.append(Received(message, exchange.request, exchange.quiet))
         return batch or await self.receive()
 
     async def _receive_some(self) -> list[wire.ServerMessage]:

@@ -51,8 +51,8 @@ class Console:
     interactive = True
 
     def __init__(self) -> None:
-        self._screen = Vt100_Output.from_pty(sys.stdout, term=os.environ.get("TERM"))
-        self._screen.enable_cpr = False  # the answer would get among what is typed
+        self._screen = _Screen.from_pty(sys.stdout, term=os.environ.get("TERM"))
+        self._screen.enable_cpr = False
         keyboard = Vt100Input(sys.stdin)
         keys = _key_bindings()
 
@@ -80,6 +80,9 @@ class Console:
 
     async def read_line(self) -> str | None:
         return await self._prompt(self._lines, PROMPT)
+
+    def status(self, text: str) -> None:
+        self._loop.call_soon_threadsafe(self._set_status, text)
 
     async def show(self, lines: Sequence[str]) -> None:
         text = "".join(f"{line}\n" for line in lines)
@@ -164,6 +167,15 @@ class Console:
             app.erase_when_done = not app.current_buffer.text
             app.exit(result="")
 
+    def _set_status(self, text: str) -> None:
+        # A toolbar that is empty would still take a line.
+        toolbar = FormattedText([("", text)]) if text else None
+        for session in (self._lines, self._answers, self._secrets):
+            session.bottom_toolbar = toolbar
+        app = self._running_app()
+        if app is not None:
+            app.invalidate()
+
     def _running_app(self) -> Application[str] | None:
         app = self._open.app if self._open is not None else None
         return app if app is not None and app.is_running else None
@@ -188,6 +200,17 @@ class Console:
             self._end_prompt()
         else:
             loop.default_exception_handler(context)
+
+
+class _Screen(Vt100_Output):
+    """A screen that is not asked where its cursor is, as the answer would get among what is typed.
+
+    But prompt_toolkit shows a status line only where it knows that there is room for it.
+    """
+
+    def get_rows_below_cursor_position(self) -> int:
+        """At least the line of the prompt; it scrolls for more."""
+        return 1
 
 
 @asynccontextmanager

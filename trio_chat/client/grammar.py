@@ -1,4 +1,4 @@
-"""The commands of sections 3.3 and 3.4: from a line that a person typed to a request.
+"""The commands of sections 3.3 to 3.5: from a line that a person typed to a request.
 
 Rule: pure, and the only place that knows how commands are spelled. A command is a row of
 `COMMANDS`; parsing, usage errors and help follow from the row alone.
@@ -13,12 +13,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 from msgspec import Struct
 
 from .. import limits
 from ..errors import ErrorCode, UsageError
 from ..protocol import messages as wire
+from ..swarm.manifest import parse_chunks
 
 UNNUMBERED = 0
 """The id of a request that was not sent yet."""
@@ -53,6 +55,36 @@ class StopPrivate(Struct, frozen=True):
     user: str
 
 
+class RegisterFile(Struct, frozen=True):
+    """``register``: see `files.transfers`, as for the next ones."""
+
+    path: Path
+
+
+class Download(Struct, frozen=True):
+    """``download``."""
+
+    name: str
+
+
+class DownloadChunks(Struct, frozen=True):
+    """``private <user> download <filename> <chunk>``."""
+
+    user: str
+    name: str
+    chunks: str
+
+
+class Cancel(Struct, frozen=True):
+    """``cancel``."""
+
+    name: str
+
+
+class ListDownloads(Struct, frozen=True):
+    """``downloads``."""
+
+
 Numbered = (
     wire.Login
     | wire.Message
@@ -62,9 +94,14 @@ Numbered = (
     | wire.Block
     | wire.Unblock
     | wire.Introduce
+    | wire.Register
+    | wire.Search
     | wire.Logout
 )
 """The requests that have a reply."""
+
+AboutFiles = RegisterFile | Download | DownloadChunks | Cancel | ListDownloads
+"""What `files.transfers` does."""
 
 Line = (
     wire.Message
@@ -77,6 +114,8 @@ Line = (
     | StartPrivate
     | Private
     | StopPrivate
+    | wire.Search
+    | AboutFiles
     | Help
 )
 """What a line that is not empty can mean."""
@@ -87,7 +126,7 @@ class Command(Struct, frozen=True):
 
     Attributes:
         name: the word that it starts with.
-        parameters: what must follow it; a last one named "message" takes the rest.
+        parameters: what must follow it; a last one of `_RESTS` takes the rest.
         summary: one short sentence for the list of commands.
         details: the further sentences of its help, one a line.
         example: a line as a person would type it.
@@ -110,7 +149,7 @@ class Command(Struct, frozen=True):
     @property
     def takes_text(self) -> bool:
         """Whether its last word is a message, blanks included."""
-        return self.parameters[-1:] == ("message",)
+        return self.parameters[-1:] != () and self.parameters[-1] in _RESTS
 
 
 def parse(line: str) -> Line:
@@ -153,6 +192,9 @@ def parse_password(line: str) -> str:
 
 
 # -- Words -------------------------------------------------------------------------------
+
+_RESTS = frozenset({"message", "filename", "chunks"})
+"""Parameters that may hold blanks."""
 
 _BLANKS = " \t"
 _GAP = re.compile(r"[ \t]+")
@@ -216,6 +258,62 @@ def _seconds(word: str) -> float:
     if not math.isfinite(seconds):
         raise ValueError
     return seconds
+
+
+def _unquoted(words: str) -> str:
+    """A file's name, which may stand in quotes."""
+    if len(words) >= 2 and words[0] == words[-1] and words[0] in "\"'":
+        words = words[1:-1]
+    if not words or "\0" in words:
+        raise ValueError
+    return words
+
+
+def _path(words: str) -> Path:
+    try:
+        return Path(_unquoted(words)).expanduser().absolute()
+    except RuntimeError:  # there is no such user
+        return Path(words).absolute()
+
+
+def _name(words: str) -> str:
+    name = _unquoted(words)
+    if len(name.encode()) > limits.FILE_NAME_BYTES_MAX:
+        raise UsageError(f"Error. {_FILE_NAME_TOO_LONG}")
+    return name
+
+
+_FILE_NAME_TOO_LONG = f"A file's name has at most {limits.FILE_NAME_BYTES_MAX} bytes"
+
+
+def _name_and_chunks(words: str) -> tuple[str, str]:
+    """What ``<filename> <chunks>`` means: the chunks are all words of digits at the end."""
+    found = _NAME_AND_CHUNKS.fullmatch(words)
+    if found is None:
+        raise ValueError
+    return _name(found[1]), found[2]
+
+
+_NAME_AND_CHUNKS = re.compile(r"(.*?)[ \t]+([0-9][0-9,\- \t]*)")
+
+
+def _search_chunks(words: str) -> wire.Search:
+    name, text = _name_and_chunks(words)
+    try:
+        chunks = parse_chunks(text, limits.CHUNKS_MAX)
+    except ValueError as error:
+        raise UsageError(f"Error. {error}") from None
+    return wire.Search(UNNUMBERED, name, chunks)
+
+
+def _private(user: str, text: str) -> Private | DownloadChunks:
+    """A message, or ``download <filename> <chunk>`` if its words are exactly that."""
+    first, rest = _first_word(text)
+    if first == "download" and _NAME_AND_CHUNKS.fullmatch(rest):
+        name, chunks = _name_and_chunks(rest)
+        if _GAP.search(name) is None and _GAP.search(chunks) is None:
+            return DownloadChunks(_user(user), name, chunks)
+    return Private(_user(user), _text(text))
 
 
 # -- The table -----------------------------------------------------------------------------
@@ -296,9 +394,11 @@ COMMANDS = (
         details=(
             "It goes directly to the user's client, and nowhere else. If it can't be",
             "delivered, you are told.",
+            "'private <user> download <filename> <chunk>' fetches a chunk of a file instead,",
+            "such as 'private luke download map.pdf 3'.",
         ),
         example="private luke hey dude",
-        build=lambda user, text: Private(_user(user), _text(text)),
+        build=_private,
     ),
     Command(
         name="stopprivate",
@@ -307,6 +407,60 @@ COMMANDS = (
         details=(),
         example="stopprivate luke",
         build=lambda user: StopPrivate(_user(user)),
+    ),
+    Command(
+        name="register",
+        parameters=("filename",),
+        summary="Share a file with everybody",
+        details=(
+            "Others can fetch it from you while you are online, and pass it on.",
+            "A path with blanks may stand in quotes; '~' is your home directory.",
+        ),
+        example="register ~/maps/hoth.pdf",
+        build=lambda words: RegisterFile(_path(words)),
+    ),
+    Command(
+        name="searchFile",
+        parameters=("filename",),
+        summary="See who has a file, or parts of it",
+        details=(),
+        example="searchFile hoth.pdf",
+        build=lambda words: wire.Search(UNNUMBERED, _name(words)),
+    ),
+    Command(
+        name="searchChunk",
+        parameters=("filename", "chunks"),
+        summary="See who has some chunks of a file",
+        details=("Chunks are numbered from 1 to 10, and written as 3, 1 4, 1,4 or 2-5.",),
+        example="searchChunk hoth.pdf 2-5",
+        build=lambda *words: _search_chunks(" ".join(words)),
+    ),
+    Command(
+        name="download",
+        parameters=("filename",),
+        summary="Fetch a file from all who have it",
+        details=(
+            "It comes from all of them at once, and you pass on what you have meanwhile.",
+            "If it ends early, the same command goes on where it ended.",
+        ),
+        example="download hoth.pdf",
+        build=lambda words: Download(_name(words)),
+    ),
+    Command(
+        name="downloads",
+        parameters=(),
+        summary="See how far downloads are",
+        details=(),
+        example="downloads",
+        build=ListDownloads,
+    ),
+    Command(
+        name="cancel",
+        parameters=("filename",),
+        summary="Stop a download",
+        details=("What is here of it stays; 'download' goes on with it.",),
+        example="cancel hoth.pdf",
+        build=lambda words: Cancel(_name(words)),
     ),
     Command(
         name="logout",

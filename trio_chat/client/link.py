@@ -108,7 +108,7 @@ class Link:
         if not first:
             self._put(hello)
 
-    # -- Sending -------------------------------------------------------------------------------
+    # -- Sending ---------------------------------------------------------------------------
 
     async def send(self, text: str) -> bool:
         """Send a message, waiting first while too many are unanswered; False if it has ended."""
@@ -150,7 +150,7 @@ class Link:
             self._life.cancel()
         return len(line)
 
-    # -- Running -------------------------------------------------------------------------------
+    # -- Running ---------------------------------------------------------------------------
 
     async def run(self) -> Ending:
         """Talk until either side ends it; return why."""

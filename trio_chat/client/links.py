@@ -27,6 +27,7 @@ from ..net.transport import HandshakeError, Transport
 from ..protocol import messages as wire
 from . import render
 from .connection import ConnectionLost
+from .grammar import UNNUMBERED, Numbered
 from .link import Ending, Link, LinkError
 from .peering import Peering
 from .terminal import TerminalGone
@@ -34,8 +35,8 @@ from .terminal import TerminalGone
 PRESENCE_SECONDS_MAX = 1.0
 """How long the server may take to say that somebody has logged out whose link has ended."""
 
-Introduce = Callable[[str, str], Awaitable[wire.Introduction | None]]
-"""Asks the server to introduce us to a user under a ticket; a refusal has been shown."""
+Ask = Callable[[Numbered], Awaitable[wire.Reply]]
+"""Sends a request to the server, and returns its reply, which nobody has shown."""
 
 
 class _Start:
@@ -69,18 +70,18 @@ class Links:
     Args:
         peering: the way to other clients.
         show: shows lines in the person's terminal.
-        introduce: asks the server.
+        ask: asks the server.
     """
 
     def __init__(
         self,
         peering: Peering,
         show: Callable[[Sequence[str]], Awaitable[None]],
-        introduce: Introduce,
+        ask: Ask,
     ) -> None:
         self._peering = peering
         self._show_lines = show
-        self._introduce = introduce
+        self._ask = ask
         self._user = ""
         self._links: dict[str, Link] = {}
         self._starts: dict[str, _Start] = {}
@@ -100,18 +101,9 @@ class Links:
             task_status.started()
             await trio.sleep_forever()
 
-    async def listen(self, user: str) -> wire.Listening:
-        """Let other clients reach our user from now on; return what to tell the server.
-
-        Raises:
-            FailureError: if they can't.
-        """
-        assert self._nursery is not None
+    def log_in(self, user: str) -> None:
+        """Note who our user is."""
         self._user = user
-        listening: wire.Listening = await self._nursery.start(
-            self._peering.serve, user, self._welcome, self._nursery
-        )
-        return listening
 
     @property
     def is_empty(self) -> bool:
@@ -146,7 +138,7 @@ class Links:
         with trio.move_on_after(seconds):
             await self.wait_empty()
 
-    # -- What the person wants ------------------------------------------------------------------
+    # -- What the person wants -------------------------------------------------------------
 
     async def start(self, user: str, *, wait: bool) -> None:
         """Begin to talk to a user directly; what comes of it is shown.
@@ -192,6 +184,11 @@ class Links:
             await start.done.wait()
         return self._links.get(user)
 
+    async def has(self, user: str) -> bool:
+        """Whether there is a link with a user, or one on its way that arrives."""
+        await self._find(user)
+        return self._is_linked(user)
+
     def _is_linked(self, user: str) -> bool:
         link = self._links.get(user)
         return link is not None and link.ending is None
@@ -223,7 +220,7 @@ class Links:
             self._gone.add(user)
         self._change()
 
-    # -- Links begin ------------------------------------------------------------------------------
+    # -- Links begin -----------------------------------------------------------------------
 
     async def _start(self, user: str, start: _Start) -> None:
         with ExitStack() as cleanup:
@@ -254,11 +251,15 @@ class Links:
                         return None
                 start.asked = True
                 with start.dialling:
-                    introduction = await self._introduce(user, start.ticket)
-                    if introduction is None:
+                    request = wire.Introduce(UNNUMBERED, user, start.ticket)
+                    reply = await self._ask(request)
+                    if not isinstance(reply, wire.Introduction):
+                        assert isinstance(reply, wire.Error)
+                        await self._show([render.clean_line(reply.text)])
                         if start.passed_over is not None:
                             self._expect(start.passed_over)
                         return None
+                    introduction = reply
                     transport = await self._peering.dial(introduction, start.ticket)
                     cleanup.callback(transport.close)
                     link = Link(user, transport, self._show_private)
@@ -278,7 +279,8 @@ class Links:
             await self._show([render.private_unreachable(user, self._user, reason)])
         return None
 
-    async def _welcome(self, transport: Transport, user: str) -> None:
+    async def welcome(self, transport: Transport, user: str) -> None:
+        """Talk to somebody who has connected to us, until the link ends."""
         link = Link(user, transport, self._show_private)
         try:
             with trio.fail_after(limits.PEER_CONNECT_SECONDS_MAX):
@@ -292,7 +294,7 @@ class Links:
             start.arrived.set()
         await self._run(link)
 
-    # -- Links end --------------------------------------------------------------------------------
+    # -- Links end -------------------------------------------------------------------------
 
     def _add(self, link: Link) -> None:
         old = self._links.get(link.user)
@@ -332,7 +334,7 @@ class Links:
                 return
         await self._show([render.private_ended(user, ending.value)])
 
-    # -- Helpers ----------------------------------------------------------------------------------
+    # -- Helpers ---------------------------------------------------------------------------
 
     async def _show_private(self, user: str, text: str) -> None:
         await self._show(render.private(user, text))

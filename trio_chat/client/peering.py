@@ -21,14 +21,14 @@ import trio
 from msgspec import Struct
 
 from .. import limits
-from ..net import tcp, tls
+from ..net import bulk, tcp, tls
 from ..net.identity import Identity, IdentityError, load_or_make
 from ..net.tcp import TcpListener, TcpTransport
-from ..net.transport import HandshakeError, ListenError, Transport
+from ..net.transport import BulkTransport, HandshakeError, ListenError, Transport
 from ..protocol import messages as wire
 
-Welcome = Callable[[Transport, str], Awaitable[None]]
-"""Takes a connection to the user of this name; it is closed when this returns."""
+Welcome = Callable[[BulkTransport, wire.Introduced], Awaitable[None]]
+"""Takes a connection of somebody who was introduced; it is closed when this returns."""
 
 
 class Peering(Protocol):
@@ -59,7 +59,7 @@ class Peering(Protocol):
     def expect(self, introduced: wire.Introduced) -> None:
         """Somebody may connect now."""
 
-    async def dial(self, introduction: wire.Introduction, ticket: str) -> Transport:
+    async def dial(self, introduction: wire.Introduction, ticket: str) -> BulkTransport:
         """Connect to somebody who expects us.
 
         Raises:
@@ -139,7 +139,7 @@ class TlsPeering:
             assert isinstance(transport, TcpTransport)
             secure, introduced = await self._accept(transport)
             try:
-                await welcome(secure, introduced.user)
+                await welcome(secure, introduced)
             finally:
                 secure.close()
 
@@ -156,7 +156,7 @@ class TlsPeering:
     def expect(self, introduced: wire.Introduced) -> None:
         self._tickets.add(introduced)
 
-    async def _accept(self, transport: TcpTransport) -> tuple[Transport, wire.Introduced]:
+    async def _accept(self, transport: TcpTransport) -> tuple[BulkTransport, wire.Introduced]:
         assert self._identity is not None
         try:
             with trio.fail_after(limits.PEER_CONNECT_SECONDS_MAX):
@@ -167,7 +167,7 @@ class TlsPeering:
                 introduced = await self._tickets.find(ticket)
                 certificate = introduced.certificate
                 context = tls.peer_context(self._identity, certificate, server_side=True)
-                secure = await tls.handshake(transport, context)
+                secure = await bulk.handshake(transport, context)
         except (trio.TooSlowError, trio.BrokenResourceError, IdentityError) as error:
             raise HandshakeError("it was not introduced, or has gone") from error
         if secure.peer_certificate != certificate or not self._tickets.take(ticket):
@@ -175,7 +175,7 @@ class TlsPeering:
             raise HandshakeError("it was not introduced")
         return secure, introduced
 
-    async def dial(self, introduction: wire.Introduction, ticket: str) -> Transport:
+    async def dial(self, introduction: wire.Introduction, ticket: str) -> BulkTransport:
         assert self._identity is not None
         certificate = introduction.certificate
         context = tls.peer_context(self._identity, certificate, server_side=False)
@@ -186,7 +186,7 @@ class TlsPeering:
                 transport.send_nowait(ticket.encode() + b"\n")  # a new connection takes a line
             except trio.BrokenResourceError as error:
                 raise HandshakeError("it has closed the connection") from error
-            secure = await tls.handshake(transport, context, server_name=_SERVER_NAME)
+            secure = await bulk.handshake(transport, context, server_name=_SERVER_NAME)
         if secure.peer_certificate != certificate:
             secure.close()
             raise HandshakeError("it shows another certificate")

@@ -59,6 +59,9 @@ class PlainTerminal:
         await self._write_prompt(PROMPT)
         return await self._next_line()
 
+    def status(self, text: str) -> None:
+        pass  # lines only
+
     async def show(self, lines: Sequence[str]) -> None:
         text = "".join(f"{line}\n" for line in lines)
         async with self._turn:

@@ -12,11 +12,13 @@ that is indented, so it can't be taken for a line of its own.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from ..errors import ProtocolViolation
 from ..protocol import messages as wire
+from ..swarm.manifest import Manifest, format_chunks
 
 WELCOME = "Welcome to the greatest messaging application ever!"
 
@@ -117,6 +119,22 @@ def _presence(message: wire.Presence, _request: object) -> list[str]:
     return [f"{clean_line(message.user)} logged {'in' if message.online else 'out'}"]
 
 
+def _found(message: wire.Found, request: wire.Request | None) -> list[str]:
+    file = message.file
+    if file is None:
+        return ["Not available"]
+    lines = [f"Available: {clean_line(file.name)}, {_format_bytes(file.size)}"]
+    is_about_chunks = isinstance(request, wire.Search) and request.chunks
+    for holder in message.holders:
+        chunks = format_chunks(holder.chunks).replace(",", ", ")
+        if is_about_chunks or len(holder.chunks) < file.chunks:
+            which = f"chunk{'' if len(holder.chunks) == 1 else 's'} {chunks} of {file.chunks}"
+        else:
+            which = f"all {file.chunks} chunks" if file.chunks > 1 else "all of it"
+        lines.append(f"{clean_line(holder.user)}: {which}")
+    return lines
+
+
 def _nothing(_message: object, _request: object) -> list[str]:
     return []
 
@@ -133,6 +151,8 @@ _RENDERERS: dict[type, Callable[[Any, wire.Request | None], list[str]]] = {
     wire.Presence: _presence,
     wire.Introduction: _nothing,
     wire.Introduced: _nothing,
+    wire.Registered: _nothing,
+    wire.Found: _found,
     wire.Closed: _error,
 }
 
@@ -216,11 +236,69 @@ def private_unconfirmed(user: str, messages: int) -> str:
     return f"Error. Your last {messages} private messages to {user} may not have arrived"
 
 
+# -- Files (section 3.5) -------------------------------------------------------------------
+
+
+def _format_bytes(size: float) -> str:
+    """An amount in a unit that suits it."""
+    if size < 1024:
+        return f"{size:.0f} byte{'' if size == 1 else 's'}"
+    for unit in ("KiB", "MiB", "GiB"):
+        size /= 1024
+        if size < 1024:
+            return f"{size:.1f} {unit}"
+    return f"{size / 1024:.1f} TiB"
+
+
+def registered(manifest: Manifest, *, new: bool) -> str:
+    """A file was registered by our user."""
+    name, size = clean_line(manifest.name), f"{manifest.size:,} bytes"
+    chunks = f"{manifest.chunks} chunk{'' if manifest.chunks == 1 else 's'}"
+    if manifest.chunks > 1:
+        chunks += f" of {manifest.chunk_bytes:,} bytes"
+    if new:
+        return f"Ok. {name} is registered: {size} in {chunks}"
+    return f"Ok. {name} was registered already: {size} in {chunks}; you serve all of it now"
+
+
+def progress(name: str, size: int, missing: int, rate: float, sources: int) -> str:
+    """How far a download is."""
+    done = 1 - missing / size if size else 1.0
+    bar = "#" * int(done * 20)
+    peers = f"{sources} peer{'' if sources == 1 else 's'}"
+    left = f", {_format_left(missing / rate)} left" if rate > 0 and missing else ""
+    return f"{name} [{bar:<20}] {done:4.0%} {_format_bytes(rate)}/s{left}, {peers}"
+
+
+def _format_left(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+def downloaded(manifest: Manifest, path: Path, seconds: float, received: Mapping[str, int]) -> str:
+    """A download is complete; says how much came from whom."""
+    total = sum(received.values())
+    shares = ", ".join(
+        f"{clean_line(user)} {size / total:.0%}" for user, size in sorted(received.items()) if size
+    )
+    rate = f" in {seconds:.1f} s, {_format_bytes(total / seconds)}/s" if seconds > 0 else ""
+    sources = f"; from {shares}" if shares else ""
+    size = _format_bytes(manifest.size)
+    return f"Downloaded {clean_line(manifest.name)}, {size}{rate}{sources}: {clean_line(str(path))}"
+
+
+def chunks_downloaded(manifest: Manifest, chunks: Sequence[int], user: str) -> str:
+    """Chunks that our user asked somebody for are here."""
+    which = f"chunk{'' if len(chunks) == 1 else 's'} {format_chunks(chunks)}"
+    return f"Downloaded {which} of {clean_line(manifest.name)} from {clean_line(user)}"
+
+
 # -- What the client itself has to say ---------------------------------------------------
 
 SERVER_GONE = "The server has closed the connection"
-PRIVATE_GOES_ON = "Private messaging goes on; 'logout' ends it"
-NO_SERVER = "Error. There is no connection to the server; only private messaging goes on"
+PEERS_GO_ON = "Private messaging and transfers go on; 'logout' ends them"
+NO_SERVER = "Error. There is no connection to the server"
 INPUT_ENDED = "The input ended before anybody was logged in"
 
 

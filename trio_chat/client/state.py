@@ -17,6 +17,11 @@ def keys_path(directory: Path, server: str, user: str) -> Path:
     return directory / f"shown-{_digest(server, user)}.jsonl"
 
 
+def shelf_path(directory: Path, server: str, user: str) -> Path:
+    """The file of what a user shares; see `files.shelf`; arguments as above."""
+    return directory / f"shared-{_digest(server, user)}.jsonl"
+
+
 def identity_directory(directory: Path, server: str, user: str) -> Path:
     """The directory of the key by which other clients know a user; arguments as above."""
     return directory / f"identity-{_digest(server, user)}"

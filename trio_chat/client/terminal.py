@@ -42,6 +42,9 @@ class Terminal(Protocol):
     async def read_line(self) -> str | None:
         """The next line that was entered, like `ask`."""
 
+    def status(self, text: str) -> None:
+        """Show this in the status line from now on, if there is one; nothing if it is empty."""
+
     async def show(self, lines: Sequence[str]) -> None:
         """Show lines; return when they have been written.
 

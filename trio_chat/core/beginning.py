@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from msgspec import Struct
 
 from .. import limits
+from ..protocol.messages import File
 
 
 class Settings(Struct, frozen=True):
@@ -29,9 +30,11 @@ class Restored(Struct, frozen=True):
     Attributes:
         last_seq: the highest sequence number of a message that waits.
         blocks: pairs of blocker and blocked.
+        files: those that are registered, each with the user who brought it.
         waiting: for each user the number of messages waiting and their bytes of text.
     """
 
     last_seq: int = 0
     blocks: Collection[tuple[str, str]] = ()
+    files: Collection[tuple[str, File]] = ()
     waiting: Mapping[str, tuple[int, int]] = {}

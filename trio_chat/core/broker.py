@@ -6,7 +6,7 @@ phase of its session, and that is a table (`_REQUESTS`): to add a request is to 
 message, a row and a method.
 
 Every path by which one user's doing reaches another goes through `Blocks`: `_message`,
-`_broadcast`, `_introduce` and `_announce`.
+`_broadcast`, `_introduce`, `_search` and `_announce`.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ from . import commands, effects
 from .attempts import Attempts
 from .beginning import Restored, Settings
 from .blocks import Blocks
+from .catalogue import Catalogue, fault_of
 from .commands import NOBODY, Command, SessionId
 from .effects import Close, Effect
 from .introductions import introduce
-from .journal import BlockChange, Journal
+from .journal import BlockChange, Journal, NewFile
 from .lockouts import Lockouts
 from .mailboxes import text_bytes
 from .outgoing import Outgoing
@@ -52,6 +53,7 @@ class Broker:
         self._presence = Presence()
         self._blocks = Blocks(restored.blocks)
         self._blockers_of = self._blocks.by_blocked
+        self._catalogue = Catalogue(restored.files)
         self._journal = Journal()
         self._outgoing = Outgoing(self._sessions.by_id)
         self._post = PostOffice(
@@ -283,6 +285,7 @@ class Broker:
         self._outgoing.send(ghost.id, wire.Closed(code, code.describe()))
         self._outgoing.add(Close(ghost.id))
         self._sessions.remove(ghost)
+        self._catalogue.leave(ghost.id)
         self._post.leave(ghost)
         self._presence.move(ghost.user, session.id)
         self._enter(session, ghost.user)
@@ -419,6 +422,42 @@ class Broker:
         if code is not None:
             self._refuse(session, request.id, code, user=name)
 
+    # -- Requests: files (section 3.5) -------------------------------------------------------------
+
+    def _register(self, session: Session, request: wire.Register, now: float) -> None:
+        file = request.file
+        known = self._catalogue.get(file.name)
+        fault = fault_of(file, request.chunks)
+        if fault is not None:
+            self._refuse(session, request.id, ErrorCode.BAD_FILE, reason=fault)
+        elif known is not None and known != file:
+            self._refuse(session, request.id, ErrorCode.FILE_DIFFERS, name=file.name)
+        elif known is None and not self._catalogue.has_room_for(session.user):
+            self._refuse(session, request.id, ErrorCode.TOO_MANY_FILES)
+        else:
+            new = known is None
+            if new:
+                self._catalogue.add(session.user, file)
+            if self._catalogue.is_safe(file.name):
+                self._outgoing.send(session.id, wire.Registered(request.id, new))
+            else:
+                entry = NewFile(session.user, file, new, session.id, request.id)
+                self._journal.add_file(entry, now)
+            self._catalogue.hold(session.id, file.name, request.chunks, fetching=request.fetching)
+
+    def _search(self, session: Session, request: wire.Search, now: float) -> None:
+        blockers = self._blocks.blockers_of(session.user)
+        holders: list[wire.Holder] = []
+        found = self._catalogue.holders(request.name, request.chunks, fetchers=request.fetchers)
+        for id, chunks in found:
+            user = self._sessions.by_id[id].user
+            if user not in blockers:
+                holders.append(wire.Holder(user, chunks))
+                if len(holders) == limits.HOLDERS_MAX:
+                    break
+        file = self._catalogue.get(request.name) if holders else None
+        self._outgoing.send(session.id, wire.Found(request.id, file, tuple(holders)))
+
     def _logout(self, session: Session, request: wire.Logout, now: float) -> None:
         self._tokens.end(session.user, session.id)
         self._end(session, wire.Ok(request.id), now)
@@ -433,6 +472,9 @@ class Broker:
         self._post.committed(group)
         for change in group.blocks:
             self._outgoing.answer(change.reply_to, wire.Ok(change.id))
+        for entry in group.files:
+            self._catalogue.settle(entry.file.name)
+            self._outgoing.answer(entry.reply_to, wire.Registered(entry.id, entry.new))
 
     def _commit_failed(self, command: commands.CommitFailed, now: float) -> None:
         """Refuse what could not be kept; what was promised before goes into the next one."""
@@ -444,6 +486,10 @@ class Broker:
         code = ErrorCode.NOT_STORED
         for change in changes:
             self._outgoing.answer(change.reply_to, wire.Error(code, code.describe(), change.id))
+        for entry in self._journal.take_back_files(group):
+            if entry.new:
+                self._catalogue.remove(entry.file.name)
+            self._outgoing.answer(entry.reply_to, wire.Error(code, code.describe(), entry.id))
         self._journal.retry_acknowledged(group, now)
 
     def _mailbox_loaded(self, command: commands.MailboxLoaded, now: float) -> None:
@@ -489,6 +535,7 @@ class Broker:
         if was_online:
             self._presence.log_out(session.user, now)
             self._tokens.lose(session.user, session.id, now)
+            self._catalogue.leave(session.id)
             self._announce(session.user, online=False)
             self._post.leave(session)
 
@@ -525,7 +572,9 @@ class Broker:
             wire.Block: (_block, True, True),
             wire.Unblock: (_unblock, True, True),
             wire.Listening: (_listening, False, False),
-            wire.Introduce: (_introduce, True, True),
+            wire.Introduce: (_introduce, True, False),
+            wire.Register: (_register, True, False),
+            wire.Search: (_search, True, False),
             wire.Active: (_active, False, True),
             wire.Logout: (_logout, True, True),
         },

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from ..protocol.messages import Delivery, ServerMessage
+from ..protocol.messages import Delivery, File, ServerMessage
 from .commands import SessionId
 
 
@@ -60,12 +60,14 @@ class Commit(Struct, frozen=True, gc=False):
         messages: ``(recipient, delivery)`` to keep.
         acknowledged: ``(recipient, seq)``: forget this user's messages up to there.
         blocks: ``(blocker, blocked, True to block or False to unblock)``, in order.
+        files: ``(user, file)``: registered for the first time, by this user.
     """
 
     number: int
     messages: tuple[tuple[str, Delivery], ...]
     acknowledged: tuple[tuple[str, int], ...]
     blocks: tuple[tuple[str, str, bool], ...]
+    files: tuple[tuple[str, File], ...] = ()
 
 
 class LoadMailbox(Struct, frozen=True, gc=False):

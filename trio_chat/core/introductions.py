@@ -40,5 +40,7 @@ def introduce(
             user.listening.certificate,
             seconds,
         ),
-        wire.Introduced(asker.user, asker.listening.certificate, request.ticket, seconds),
+        wire.Introduced(
+            asker.user, asker.listening.certificate, request.ticket, seconds, request.purpose
+        ),
     )

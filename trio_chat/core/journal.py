@@ -12,6 +12,7 @@ were accepted before the last one that is due.
 from __future__ import annotations
 
 from .. import limits
+from ..protocol.messages import File
 from .commands import SessionId
 from .effects import Commit
 from .mailboxes import Letter, Mailbox
@@ -32,16 +33,30 @@ class BlockChange:
         self.id = id
 
 
+class NewFile:
+    """A file that was registered, answered when it is on disk."""
+
+    __slots__ = ("file", "id", "new", "reply_to", "user")
+
+    def __init__(self, user: str, file: File, new: bool, reply_to: SessionId, id: int):
+        self.new = new
+        self.user = user
+        self.file = file
+        self.reply_to = reply_to
+        self.id = id
+
+
 class Group:
     """What one commit holds."""
 
-    __slots__ = ("acknowledged", "blocks", "letters", "number")
+    __slots__ = ("acknowledged", "blocks", "files", "letters", "number")
 
     def __init__(self, number: int) -> None:
         self.number = number
         self.letters: list[Letter] = []
         self.acknowledged: dict[str, int] = {}
         self.blocks: list[BlockChange] = []
+        self.files: list[NewFile] = []
 
 
 class Journal:
@@ -97,6 +112,11 @@ class Journal:
         self._gathering.blocks.append(change)
         self.hurry(now)
 
+    def add_file(self, file: NewFile, now: float) -> None:
+        """Write a new file of the catalogue at once."""
+        self._gathering.files.append(file)
+        self.hurry(now)
+
     def acknowledged(self, user: str, seq: int, now: float) -> None:
         """Delete a user's messages up to ``seq``, with whatever is committed next."""
         self._gathering.acknowledged[user] = seq
@@ -107,7 +127,7 @@ class Journal:
         assert self.under_way is None
         group = self._gathering
         group.letters = self._take_due(now)
-        if not (group.letters or group.acknowledged or group.blocks):
+        if not (group.letters or group.acknowledged or group.blocks or group.files):
             return None
         for letter in group.letters:
             letter.written = True
@@ -118,6 +138,7 @@ class Journal:
             tuple((letter.recipient, letter.delivery) for letter in group.letters),
             tuple(group.acknowledged.items()),
             tuple((change.blocker, change.blocked, change.on) for change in group.blocks),
+            tuple((entry.user, entry.file) for entry in group.files),
         )
 
     def _take_due(self, now: float) -> list[Letter]:
@@ -151,6 +172,12 @@ class Journal:
         changes = [*group.blocks, *self._gathering.blocks]
         self._gathering.blocks = []
         return changes
+
+    def take_back_files(self, group: Group) -> list[NewFile]:
+        """The files of a commit that failed, and those since, which may be the same."""
+        files = [*group.files, *self._gathering.files]
+        self._gathering.files = []
+        return files
 
     def retry_acknowledged(self, group: Group, now: float) -> None:
         """Take over the deletions of a commit that failed, for the next one to do."""

@@ -36,7 +36,23 @@ class MemoryTransport:
             self._other._room.set()
         return data
 
-    def send_nowait(self, data: bytes | bytearray) -> int:
+    async def receive_into(self, buffer: memoryview) -> int:
+        data = bytes(await self._stream.receive_some(len(buffer)))
+        buffer[: len(data)] = data
+        self._unread_bytes -= len(data)
+        if self._other is not None:
+            self._other._room.set()
+        return len(data)
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        while True:
+            data = data[self.send_nowait(bytes(data)) :]
+            if not data:
+                await trio.lowlevel.checkpoint()
+                return
+            await self.wait_writable()
+
+    def send_nowait(self, data: bytes | bytearray | memoryview) -> int:
         self._check_open()
         other = self._other
         if other is None or other._closed:

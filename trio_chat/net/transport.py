@@ -36,7 +36,7 @@ class Transport(Protocol):
     async def receive(self) -> bytes:
         """The next bytes, at most `limits.RECEIVE_BYTES_MAX`; empty at the end."""
 
-    def send_nowait(self, data: bytes | bytearray) -> int:
+    def send_nowait(self, data: bytes | bytearray | memoryview) -> int:
         """Send what can be sent without waiting; return how many bytes that was.
 
         What was not taken MUST come first in the next call, with as much behind it or more:
@@ -51,6 +51,16 @@ class Transport(Protocol):
 
     def close(self) -> None:
         """End the connection, at once. Closing twice is fine."""
+
+
+class BulkTransport(Transport, Protocol):
+    """A transport for large amounts, of which one task receives and one sends at a time."""
+
+    async def receive_into(self, buffer: memoryview) -> int:
+        """Fill a buffer with what is there, and at least something; return 0 at the end."""
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """Send all of it; whoever cancels that has to close the connection."""
 
 
 Handler = Callable[[Transport], Awaitable[object]]

@@ -12,7 +12,7 @@ a repeated message is recognised by the server and by its receiver.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -33,11 +33,47 @@ Seconds = Annotated[float, Meta(ge=0)]
 ClientId = Annotated[str, Meta(max_length=limits.CLIENT_ID_CHARACTERS_MAX)]
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Certificate = Annotated[bytes, Meta(max_length=limits.PEER_CERTIFICATE_BYTES_MAX)]
+Purpose = Literal["private", "files"]
 Ticket = Annotated[str, Meta(pattern=f"^[0-9a-f]{{{TICKET_CHARACTERS}}}$")]
 
 
 class _Message(Struct, frozen=True, gc=False, tag_field="type", omit_defaults=True):
     """What all messages share: immutable, and known by their ``type``."""
+
+
+# -- Files -------------------------------------------------------------------------------
+
+Size = Annotated[int, Meta(ge=0, le=limits.INTEGER_MAX)]
+Chunks = Annotated[
+    tuple[Annotated[int, Meta(ge=1, le=limits.CHUNKS_MAX)], ...],
+    Meta(max_length=limits.CHUNKS_MAX),
+]
+Digest = Annotated[bytes, Meta(min_length=32, max_length=32)]
+
+
+class File(Struct, frozen=True, gc=False):
+    """What a file is, wherever it lies (section 3.5); `swarm` says how it is cut.
+
+    Attributes:
+        name: under which it is registered.
+        size: in bytes.
+        chunks: how many parts users see.
+        piece_bytes: the size of the pieces in which they are verified and moved.
+        root: of the tree of hashes over all of it (base64 on the wire).
+    """
+
+    name: str
+    size: Size
+    chunks: Annotated[int, Meta(ge=0, le=limits.CHUNKS_MAX)]
+    piece_bytes: Annotated[int, Meta(ge=1, le=limits.INTEGER_MAX)]
+    root: Digest
+
+
+class Holder(Struct, frozen=True, gc=False):
+    """A user who is online and holds these chunks of a file, numbered from 1."""
+
+    user: str
+    chunks: Chunks
 
 
 # -- Client to server --------------------------------------------------------------------
@@ -139,11 +175,42 @@ class Introduce(_Message, tag="introduce", frozen=True, gc=False):
     Attributes:
         ticket: a random name for this introduction, which the asker shows to the user's
             client when it connects.
+        purpose: what for; each connection serves one.
     """
 
     id: Id
     user: str
     ticket: Ticket
+    purpose: Purpose = "private"
+
+
+class Register(_Message, tag="register", frozen=True, gc=False):
+    """Make a file known, and say which of its chunks this client can serve (section 3.5).
+
+    What it can serve replaces what it said of this file before, and holds for the session.
+
+    Attributes:
+        fetching: whether the client is fetching the file, and so will have more of it soon.
+    """
+
+    id: Id
+    file: File
+    chunks: Chunks
+    fetching: bool = False
+
+
+class Search(_Message, tag="search", frozen=True, gc=False):
+    """Ask who holds a file, or one of some of its chunks (section 3.5).
+
+    Attributes:
+        chunks: numbers from 1; none for any.
+        fetchers: whether to tell of those too who are fetching it and have no chunk yet.
+    """
+
+    id: Id
+    name: str
+    chunks: Chunks = ()
+    fetchers: bool = False
 
 
 class Logout(_Message, tag="logout", frozen=True, gc=False):
@@ -177,6 +244,8 @@ Request = (
     | Unblock
     | Listening
     | Introduce
+    | Register
+    | Search
     | Logout
     | Ack
     | Active
@@ -232,6 +301,30 @@ class Introduction(_Message, tag="introduction", frozen=True, gc=False):
     port: Port
     certificate: Certificate
     seconds: Seconds
+
+
+class Registered(_Message, tag="registered", frozen=True, gc=False):
+    """The reply to `Register`.
+
+    Attributes:
+        new: false if the same file was registered before.
+    """
+
+    id: Id
+    new: bool
+
+
+class Found(_Message, tag="found", frozen=True, gc=False):
+    """The reply to `Search`.
+
+    Attributes:
+        file: none if there is no holder whom the asker may know.
+        holders: in order of login; at most `limits.HOLDERS_MAX`.
+    """
+
+    id: Id
+    file: File | None = None
+    holders: tuple[Holder, ...] = ()
 
 
 class Error(_Message, tag="error", frozen=True, gc=False):
@@ -295,12 +388,14 @@ class Introduced(_Message, tag="introduced", frozen=True, gc=False):
         certificate: that their client presents (DER, base64 on the wire).
         ticket: that their client shows, once.
         seconds: for how long the ticket is good.
+        purpose: what for.
     """
 
     user: str
     certificate: Certificate
     ticket: Ticket
     seconds: Seconds
+    purpose: Purpose = "private"
 
 
 class Closed(_Message, tag="closed", frozen=True, gc=False):
@@ -310,6 +405,6 @@ class Closed(_Message, tag="closed", frozen=True, gc=False):
     text: str
 
 
-Reply = Welcome | Ok | Sent | Users | Introduction | Error
+Reply = Welcome | Ok | Sent | Users | Introduction | Registered | Found | Error
 Event = Delivery | Token | Announcement | Presence | Introduced | Closed
 ServerMessage = Reply | Event

@@ -15,10 +15,12 @@ from msgspec import Meta, Struct
 
 from .. import limits
 from .framing import LineDecoder
+from .messages import Digest
 
 PEER_PROTOCOL_VERSION = 1
 
 _Number = Annotated[int, Meta(ge=1, le=limits.INTEGER_MAX)]
+_Index = Annotated[int, Meta(ge=0, le=limits.INTEGER_MAX)]
 
 
 class _Message(Struct, frozen=True, gc=False, tag_field="type", omit_defaults=True):
@@ -64,5 +66,89 @@ _decoder: msgspec.json.Decoder[PeerMessage] = msgspec.json.Decoder(PeerMessage)
 
 
 def peer_decoder() -> LineDecoder[PeerMessage]:
-    """For either end of a connection between two clients."""
+    """For either end of a private conversation."""
     return LineDecoder(_decoder)
+
+
+# -- Files (section 3.5) -----------------------------------------------------------------
+#
+# On a connection for files the one who connected fetches, and the other one serves. A file
+# is named by its root.
+
+
+class Interest(_Message, tag="interest", frozen=True, gc=False):
+    """Which pieces of this file are there, and which come? Answered by `Holding`."""
+
+    root: Digest
+
+
+class GetLeaves(_Message, tag="get_leaves", frozen=True, gc=False):
+    """Send the hashes of all pieces; answered by `LeavesFollow`."""
+
+    root: Digest
+
+
+class Get(_Message, tag="get", frozen=True, gc=False):
+    """Send a piece; answered by `PieceFollows` or `Refused`."""
+
+    root: Digest
+    piece: _Index
+
+
+class Cancel(_Message, tag="cancel", frozen=True, gc=False):
+    """A piece is not wanted any more; it may come nevertheless."""
+
+    root: Digest
+    piece: _Index
+
+
+FetchMessage = PeerHello | Interest | GetLeaves | Get | Cancel
+"""What the fetching side says."""
+
+
+class Holding(_Message, tag="holding", frozen=True, gc=False):
+    """The pieces that are there: a bitmap, in which piece 0 is the lowest bit of byte 0.
+
+    Empty if the file is not served. What is there later is told by `Have`.
+    """
+
+    root: Digest
+    pieces: bytes
+
+
+class Have(_Message, tag="have", frozen=True, gc=False):
+    """One more piece is there."""
+
+    root: Digest
+    piece: _Index
+
+
+class LeavesFollow(_Message, tag="leaves", frozen=True, gc=False):
+    """The hashes of all pieces follow right behind this line, in so many bytes."""
+
+    root: Digest
+    size: _Index
+
+
+class PieceFollows(_Message, tag="piece", frozen=True, gc=False):
+    """A piece follows right behind this line, in so many bytes."""
+
+    root: Digest
+    piece: _Index
+    size: _Index
+
+
+class Refused(_Message, tag="refused", frozen=True, gc=False):
+    """A piece that was asked for does not come.
+
+    Attributes:
+        busy: whether it may come later, as too much was asked for at once.
+    """
+
+    root: Digest
+    piece: _Index
+    busy: bool = False
+
+
+ServeMessage = PeerHello | Holding | Have | LeavesFollow | PieceFollows | Refused
+"""What the serving side says."""

@@ -7,7 +7,7 @@ import trio
 from ..core.beginning import Restored
 from ..core.effects import Commit
 from ..core.mailboxes import text_bytes
-from ..protocol.messages import Delivery
+from ..protocol.messages import Delivery, File
 from .store import StoreError
 
 
@@ -22,12 +22,14 @@ class MemoryStore:
         self.failure: str | None = None
         self._messages: dict[str, dict[int, Delivery]] = {}
         self._blocks: dict[tuple[str, str], None] = {}
+        self._files: dict[str, tuple[str, File]] = {}
 
     async def restore(self) -> Restored:
         await trio.lowlevel.checkpoint()
         return Restored(
             last_seq=max((seq for box in self._messages.values() for seq in box), default=0),
             blocks=tuple(sorted(self._blocks)),
+            files=tuple(self._files.values()),
             waiting={
                 user: (len(box), sum(text_bytes(delivery.text) for delivery in box.values()))
                 for user, box in sorted(self._messages.items())
@@ -50,6 +52,9 @@ class MemoryStore:
                 self._blocks[blocker, blocked] = None
             else:
                 self._blocks.pop((blocker, blocked), None)
+
+        for user, file in commit.files:
+            self._files.setdefault(file.name, (user, file))
 
     async def load(self, user: str) -> tuple[Delivery, ...]:
         await trio.lowlevel.checkpoint()

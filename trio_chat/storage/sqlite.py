@@ -20,14 +20,13 @@ import trio
 
 from ..core.beginning import Restored
 from ..core.effects import Commit
-from ..protocol.messages import Delivery
+from ..protocol.messages import Delivery, File
 from .store import StoreError
 
 T = TypeVar("T")
 
-SCHEMA_VERSION = 1
-
-_SCHEMA = f"""
+_SCHEMAS = (
+    """
 CREATE TABLE messages (
     recipient TEXT NOT NULL,
     seq       INTEGER NOT NULL,
@@ -42,12 +41,30 @@ CREATE TABLE blocks (
     blocked TEXT NOT NULL,
     PRIMARY KEY (blocker, blocked)
 ) STRICT, WITHOUT ROWID;
-PRAGMA user_version = {SCHEMA_VERSION};
-"""
+""",
+    """
+CREATE TABLE files (
+    name        TEXT NOT NULL PRIMARY KEY,
+    user        TEXT NOT NULL,
+    size        INTEGER NOT NULL,
+    chunks      INTEGER NOT NULL,
+    piece_bytes INTEGER NOT NULL,
+    root        BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+""",
+)
+"""What each version adds to the one before."""
+
+SCHEMA_VERSION = len(_SCHEMAS)
 
 _FORGET = "DELETE FROM messages WHERE recipient = ? AND seq <= ?"
 _KEEP = "INSERT INTO messages (recipient, seq, sender, client, id, text) VALUES (?, ?, ?, ?, ?, ?)"
 _BLOCK = "INSERT OR IGNORE INTO blocks (blocker, blocked) VALUES (?, ?)"
+_ADD_FILE = """
+INSERT OR IGNORE INTO files (user, name, size, chunks, piece_bytes, root)
+VALUES (?, ?, ?, ?, ?, ?)
+"""
+_FILES = "SELECT user, name, size, chunks, piece_bytes, root FROM files"
 _UNBLOCK = "DELETE FROM blocks WHERE blocker = ? AND blocked = ?"
 
 
@@ -94,6 +111,7 @@ class SqliteStore:
             blocks=cast(
                 "list[tuple[str, str]]", execute("SELECT blocker, blocked FROM blocks").fetchall()
             ),
+            files=[(cast("str", user), File(*file)) for user, *file in execute(_FILES)],
             waiting={
                 cast("str", user): (cast("int", count), cast("int", size))
                 for user, count, size in waiting
@@ -112,6 +130,13 @@ class SqliteStore:
             )
             for blocker, blocked, on in commit.blocks:
                 self._database.execute(_BLOCK if on else _UNBLOCK, (blocker, blocked))
+            self._database.executemany(
+                _ADD_FILE,
+                (
+                    (user, file.name, file.size, file.chunks, file.piece_bytes, file.root)
+                    for user, file in commit.files
+                ),
+            )
 
     def _load(self, user: str) -> tuple[Delivery, ...]:
         rows = self._database.execute(
@@ -147,7 +172,7 @@ async def open_sqlite(path: Path) -> SqliteStore:
 
 
 def _prepare(database: apsw.Connection) -> None:
-    """Lock the database for us alone, and make its tables if there are none."""
+    """Lock the database for us alone, and make the tables that it lacks."""
     database.pragma("locking_mode", "exclusive")
     database.pragma("journal_mode", "wal")
     database.pragma("synchronous", "full")
@@ -155,4 +180,6 @@ def _prepare(database: apsw.Connection) -> None:
         version = cast("int", database.execute("PRAGMA user_version").get)
         if version > SCHEMA_VERSION:
             raise StoreError(f"made by a newer version of this program (schema {version})")
-        database.execute(_SCHEMA if version == 0 else f"PRAGMA user_version = {version}")
+        for schema in _SCHEMAS[version:]:
+            database.execute(schema)
+        database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")

@@ -1,0 +1,240 @@
+"""What happens on the disk: hashing, parts, and names that do no harm."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from trio_chat.client.files import disk
+from trio_chat.client.files.disk import ChangedError, DiskError, PartFile, hash_file, safe_name
+from trio_chat.swarm.manifest import Leaves, Manifest
+
+DATA = os.urandom(1_000_003)
+
+
+def ignore(_done: int, _size: int) -> None:
+    pass
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    path = tmp_path / "a.bin"
+    path.write_bytes(DATA)
+    return path
+
+
+def described(source: Path) -> tuple[Manifest, Leaves]:
+    manifest, leaves, _ = hash_file(source, ignore)
+    return manifest, leaves
+
+
+def _make_pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def store_all(part: PartFile, leaves: Leaves, data: bytes = DATA) -> None:
+    for piece in range(part.manifest.pieces):
+        offset, size = part.manifest.span(piece)
+        assert part.store(leaves, piece, memoryview(data)[offset : offset + size])
+
+
+def test_hashing_tells_how_far_it_is(source: Path) -> None:
+    told: list[tuple[int, int]] = []
+    manifest, leaves, version = hash_file(source, lambda done, size: told.append((done, size)))
+    assert manifest.name == "a.bin"
+    assert manifest.size == version.size == len(DATA)
+    assert told[-1] == (len(DATA), len(DATA))
+    assert len(told) == manifest.pieces
+    assert leaves.manifest == manifest
+
+
+@pytest.mark.parametrize(
+    ("prepare", "text"),
+    [
+        (lambda path: path.unlink(), "there is no file "),
+        (lambda path: (path.unlink(), path.mkdir()), " is not a file"),
+        (_make_pipe, " is not a file"),
+    ],
+    ids=["missing", "directory", "pipe"],
+)
+def test_what_is_no_file_can_not_be_hashed(source: Path, prepare: object, text: str) -> None:
+    assert callable(prepare)
+    prepare(source)
+    with pytest.raises(DiskError, match=text):
+        hash_file(source, ignore)
+
+
+def test_a_file_that_changes_while_it_is_hashed_is_refused(source: Path) -> None:
+    def change(done: int, size: int) -> None:
+        if done == size:
+            os.utime(source, (1, 1))
+
+    with pytest.raises(ChangedError, match="was changed while it was read; try again"):
+        hash_file(source, change)
+
+
+def test_a_file_that_shrinks_while_it_is_hashed_is_refused(source: Path) -> None:
+    with pytest.raises(ChangedError):
+        hash_file(source, lambda done, size: os.truncate(source, 10))
+
+
+def test_an_empty_file_has_a_hash_too(tmp_path: Path) -> None:
+    (tmp_path / "empty").touch()
+    manifest, leaves, _ = hash_file(tmp_path / "empty", ignore)
+    assert (manifest.size, manifest.chunks, leaves.packed) == (0, 0, b"")
+
+
+def test_a_part_becomes_the_file_when_all_is_there(source: Path, tmp_path: Path) -> None:
+    manifest, leaves = described(source)
+    directory = tmp_path / "new" / "downloads"
+    part = PartFile(directory, manifest)
+    assert len(part.verify(leaves, ignore)) == 0
+    store_all(part, leaves)
+    path, version = part.finish()
+    part.close()
+    assert path == directory / "a.bin"
+    assert path.read_bytes() == DATA
+    assert disk.version_of(path) == version
+    assert [entry.name for entry in directory.iterdir()] == ["a.bin"]
+    assert path.stat().st_mode & 0o777 == 0o666 & ~_umask()
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def test_a_wrong_piece_is_not_written(source: Path, tmp_path: Path) -> None:
+    manifest, leaves = described(source)
+    part = PartFile(tmp_path / "downloads", manifest)
+    size = manifest.span(0)[1]
+    assert not part.store(leaves, 0, memoryview(bytes(size)))
+    assert not part.store(leaves, 0, memoryview(DATA[: size - 1]))
+    assert part.path.read_bytes() == bytes(len(DATA))
+    part.close()
+
+
+def test_a_later_try_finds_what_is_right(source: Path, tmp_path: Path) -> None:
+    manifest, leaves = described(source)
+    part = PartFile(tmp_path / "downloads", manifest)
+    for piece in (0, 3, manifest.pieces - 1):
+        offset, size = manifest.span(piece)
+        assert part.store(leaves, piece, memoryview(DATA)[offset : offset + size])
+    part.close()
+    with part.path.open("r+b") as stream:  # somebody meddles
+        stream.seek(manifest.span(3)[0])
+        stream.write(b"!")
+    again = PartFile(tmp_path / "downloads", manifest)
+    assert list(again.verify(leaves, ignore)) == [0, manifest.pieces - 1]
+    store_all(again, leaves)
+    assert again.finish()[0].read_bytes() == DATA
+    again.close()
+
+
+def test_nothing_is_ever_replaced(source: Path, tmp_path: Path) -> None:
+    manifest, leaves = described(source)
+    directory = tmp_path / "downloads"
+    directory.mkdir()
+    (directory / "a.bin").write_text("mine")
+    (directory / "a (2).bin").symlink_to("/nowhere")
+    part = PartFile(directory, manifest)
+    store_all(part, leaves)
+    path, _ = part.finish()
+    part.close()
+    assert path == directory / "a (3).bin"
+    assert path.read_bytes() == DATA
+    assert (directory / "a.bin").read_text() == "mine"
+    assert (directory / "a (2).bin").is_symlink()
+
+
+def test_a_part_that_is_a_link_is_not_followed(source: Path, tmp_path: Path) -> None:
+    manifest, _ = described(source)
+    directory = tmp_path / "downloads"
+    PartFile(directory, manifest).close()
+    part = next(directory.iterdir())
+    part.unlink()
+    part.symlink_to(tmp_path / "victim")
+    with pytest.raises(DiskError, match="cannot write to"):
+        PartFile(directory, manifest)
+    assert not (tmp_path / "victim").exists()
+
+
+def test_a_disk_that_is_full_is_a_clear_error(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest, leaves = described(source)
+    part = PartFile(tmp_path / "downloads", manifest)
+
+    def full(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", full)
+    size = manifest.span(0)[1]
+    with pytest.raises(DiskError, match=r"cannot write to .*: No space left on device"):
+        part.store(leaves, 0, memoryview(DATA)[:size])
+    part.close()
+
+
+def test_a_directory_that_can_not_be_made_is_a_clear_error(source: Path) -> None:
+    manifest, _ = described(source)
+    with pytest.raises(DiskError, match="cannot write to"):
+        PartFile(source / "downloads", manifest)
+
+
+def test_spans_are_read_from_the_version_that_was_registered(source: Path) -> None:
+    _, _, version = hash_file(source, ignore)
+    assert disk.read_span(source, version, 10, 20) == DATA[10:30]
+    with pytest.raises(ChangedError, match="shorter"):
+        disk.read_span(source, None, len(DATA) - 5, 20)
+    os.utime(source, (1, 1))
+    assert disk.read_span(source, None, 10, 20) == DATA[10:30]
+    with pytest.raises(ChangedError, match="was changed since it was registered"):
+        disk.read_span(source, version, 10, 20)
+    source.unlink()
+    with pytest.raises(DiskError, match="cannot read"):
+        disk.read_span(source, version, 10, 20)
+
+
+@pytest.mark.parametrize(
+    ("name", "safe"),
+    [
+        ("a.bin", "a.bin"),
+        ("../../etc/passwd", "_.._etc_passwd"),
+        ("..", "file"),
+        ("", "file"),
+        ("-rf", "rf"),
+        (".bashrc", "bashrc"),
+        ("a\x1b[2Jb\n", "a_[2Jb_"),
+        ("C:\\x", "C__x"),
+        ("ä" * 300, "ä" * 100),
+        ("  a b  ", "a b"),
+    ],
+)
+def test_a_name_stays_inside_its_directory_and_does_no_harm(name: str, safe: str) -> None:
+    assert safe_name(name) == safe
+
+
+@pytest.mark.parametrize("name", ["../../x", "-rf", "a/b", ".", "\x1b[31mred", "x" * 255])
+def test_a_file_lands_in_the_download_directory_whatever_its_name(
+    source: Path, tmp_path: Path, name: str
+) -> None:
+    found, leaves = described(source)
+    manifest = Manifest(
+        name=name,
+        size=found.size,
+        chunks=found.chunks,
+        piece_bytes=found.piece_bytes,
+        root=found.root,
+    )
+    directory = tmp_path / "downloads"
+    part = PartFile(directory, manifest)
+    store_all(part, Leaves(manifest, leaves.packed))
+    path, _ = part.finish()
+    part.close()
+    assert path.parent == directory
+    assert [entry.name for entry in directory.iterdir()] == [path.name]
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["a.bin", "downloads"]

@@ -1,0 +1,87 @@
+"""The shelf: what is served, and what of it is remembered."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from trio_chat.client.files.disk import hash_file
+from trio_chat.client.files.shelf import Held, Shelf
+from trio_chat.swarm.pieces import PieceSet
+
+
+@pytest.fixture
+def held(tmp_path: Path) -> Held:
+    path = tmp_path / "a.bin"
+    path.write_bytes(os.urandom(300_000))
+    manifest, leaves, version = hash_file(path, lambda done, size: None)
+    return Held(leaves, path, version, PieceSet.full(manifest.pieces))
+
+
+def opened(path: Path) -> Shelf:
+    shelf = Shelf()
+    shelf.open(path)
+    return shelf
+
+
+def test_a_complete_file_is_remembered(held: Held, tmp_path: Path) -> None:
+    path = tmp_path / "state" / "shared.jsonl"
+    opened(path).put(held)
+    again = opened(path).get(held.manifest.root)
+    assert again is not None
+    assert (again.manifest, again.path, again.version) == (held.manifest, held.path, held.version)
+    assert again.leaves.packed == held.leaves.packed
+    assert again.chunks == tuple(range(1, 11))
+
+
+def test_what_is_removed_is_forgotten(held: Held, tmp_path: Path) -> None:
+    path = tmp_path / "shared.jsonl"
+    shelf = opened(path)
+    shelf.put(held)
+    shelf.remove(held.manifest.root)
+    shelf.remove(held.manifest.root)
+    assert list(shelf) == list(opened(path)) == []
+
+
+def test_a_file_that_has_changed_is_not_served_again(held: Held, tmp_path: Path) -> None:
+    path = tmp_path / "shared.jsonl"
+    opened(path).put(held)
+    os.utime(held.path, (1, 1))
+    assert list(opened(path)) == []
+    held.path.unlink()
+    assert list(opened(path)) == []
+
+
+def test_what_is_incomplete_is_served_and_not_remembered(held: Held, tmp_path: Path) -> None:
+    path = tmp_path / "shared.jsonl"
+    shelf = opened(path)
+    have = PieceSet(held.manifest.pieces, held.manifest.pieces_of(3))
+    shelf.put(Held(held.leaves, held.path, None, have))
+    partly = shelf.get(held.manifest.root)
+    assert partly is not None
+    assert partly.chunks == (3,)
+    have.add(0)
+    assert set(partly.chunks) >= {3}
+    assert list(opened(path)) == []
+
+
+def test_damaged_lines_are_passed_over(held: Held, tmp_path: Path) -> None:
+    path = tmp_path / "shared.jsonl"
+    opened(path).put(held)
+    good = path.read_bytes()
+    forged = good.replace(b'"size":300000', b'"size":300001')
+    path.write_bytes(b'garbage\n{"path":1}\n' + forged + good[:-20] + b"\n" + good)
+    assert [each.manifest for each in opened(path)] == [held.manifest]
+
+
+def test_a_state_that_can_not_be_written_is_said_once(held: Held, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    shelf = opened(tmp_path / "file" / "shared.jsonl")
+    assert shelf.notice is not None
+    assert "Cannot remember the files that you share" in shelf.notice
+    shelf.notice = None
+    shelf.put(held)
+    assert shelf.notice is None
+    assert shelf.get(held.manifest.root) is held

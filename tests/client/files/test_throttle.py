@@ -1,0 +1,50 @@
+"""A limit on bytes per second."""
+
+from __future__ import annotations
+
+import trio
+from trio.testing import MockClock
+
+from trio_chat.client.files.throttle import Throttle
+
+
+async def test_no_limit_never_waits(autojump_clock: MockClock) -> None:
+    throttle = Throttle(None)
+    start = trio.current_time()
+    for _ in range(1000):
+        await throttle.take(10**9)
+    assert trio.current_time() == start
+
+
+async def test_bytes_pass_at_the_rate(autojump_clock: MockClock) -> None:
+    throttle = Throttle(1000)
+    start = trio.current_time()
+    for _ in range(11):
+        await throttle.take(500)
+    assert trio.current_time() - start == 5.0
+
+
+async def test_all_share_one_limit(autojump_clock: MockClock) -> None:
+    throttle = Throttle(1000)
+    ends: list[float] = []
+
+    async def take() -> None:
+        for _ in range(4):
+            await throttle.take(250)
+        ends.append(trio.current_time())
+
+    start = trio.current_time()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(take)
+        nursery.start_soon(take)
+    assert [round(end - start, 3) for end in ends] == [1.5, 1.75]
+
+
+async def test_a_pause_earns_no_credit(autojump_clock: MockClock) -> None:
+    throttle = Throttle(1000)
+    await throttle.take(500)
+    await trio.sleep(100)
+    start = trio.current_time()
+    await throttle.take(500)
+    await throttle.take(500)
+    assert trio.current_time() - start == 0.5

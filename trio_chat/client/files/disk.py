@@ -1,0 +1,254 @@
+"""What happens on the disk; all of it blocks, and belongs in a worker thread.
+
+A file that is being fetched lies in the download directory under a name of its own, at full
+size and with holes. What of it is right is known from its hashes alone: so there is no other
+state that could be lost, or be wrong, when the client is killed.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+from msgspec import Struct
+
+from ...errors import FailureError
+from ...swarm.hashing import HASH_BYTES, hash_piece
+from ...swarm.manifest import Layout, Leaves, Manifest
+from ...swarm.pieces import PieceSet
+
+
+class DiskError(FailureError):
+    """A file can't be read or written; the text says which, and why."""
+
+
+class ChangedError(DiskError):
+    """A file is not what it was."""
+
+
+class Version(Struct, frozen=True):
+    """What differs after nearly every change of a file."""
+
+    size: int
+    mtime_ns: int
+    inode: int
+
+
+def _version(file: int) -> Version:
+    status = os.fstat(file)
+    return Version(status.st_size, status.st_mtime_ns, status.st_ino)
+
+
+def version_of(path: Path) -> Version | None:
+    """The version of a file; none if it can't be read."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return Version(status.st_size, status.st_mtime_ns, status.st_ino)
+
+
+def hash_file(path: Path, tell: Callable[[int, int], None]) -> tuple[Manifest, Leaves, Version]:
+    """Read a file and hash it all.
+
+    Args:
+        path: of the file.
+        tell: takes the bytes done and the size, now and then, from this thread.
+
+    Raises:
+        DiskError: if it can't be read, is no file, or changes meanwhile.
+    """
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except FileNotFoundError:
+        raise DiskError(f"there is no file {path}") from None
+    except OSError as error:
+        raise DiskError(f"cannot read {path}: {error.strerror}") from error
+    try:
+        if not stat.S_ISREG(os.fstat(file).st_mode):
+            raise DiskError(f"{path} is not a file")
+        before = _version(file)
+        layout = Layout.of(before.size)
+        leaves = bytearray()
+        buffer = memoryview(bytearray(layout.piece_bytes))
+        for piece in range(layout.pieces):
+            offset, size = layout.span(piece)
+            if _read_into(file, buffer[:size], offset) < size:
+                raise ChangedError(f"{path} was changed while it was read; try again")
+            leaves += hash_piece(buffer[:size])
+            tell(offset + size, before.size)
+        if _version(file) != before:
+            raise ChangedError(f"{path} was changed while it was read; try again")
+    except OSError as error:
+        raise DiskError(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise DiskError(f"{path} cannot be shared: {error}") from error
+    finally:
+        os.close(file)
+    manifest = Manifest.build(path.name, layout, leaves)
+    return manifest, Leaves(manifest, bytes(leaves)), before
+
+
+def _read_into(file: int, buffer: memoryview, offset: int) -> int:
+    filled = 0
+    while filled < len(buffer):
+        size = os.preadv(file, [buffer[filled:]], offset + filled)
+        if size == 0:
+            break
+        filled += size
+    return filled
+
+
+def read_span(path: Path, version: Version | None, offset: int, size: int) -> bytes:
+    """Read a part of a file.
+
+    Args:
+        path: of the file.
+        version: that it must have; none if it may change, as while it is fetched.
+        offset: where to begin.
+        size: in bytes.
+
+    Raises:
+        ChangedError: if the file has another version, or is too short.
+        DiskError: if it can't be read.
+    """
+    try:
+        with path.open("rb", buffering=0) as stream:
+            file = stream.fileno()
+            if version is not None and _version(file) != version:
+                raise ChangedError(f"{path} was changed since it was registered")
+            data = os.pread(file, size, offset)
+    except OSError as error:
+        raise DiskError(f"cannot read {path}: {error.strerror}") from error
+    if len(data) < size:
+        raise ChangedError(f"{path} is shorter than it was")
+    return data
+
+
+class PartFile:
+    """A file that is being fetched.
+
+    Attributes:
+        path: where it lies until it is complete.
+
+    Args:
+        directory: the download directory; made if there is none.
+        manifest: of the file.
+
+    Raises:
+        DiskError: if it can't be made.
+    """
+
+    def __init__(self, directory: Path, manifest: Manifest) -> None:
+        self.manifest = manifest
+        name = safe_name(manifest.name).encode()[:100].decode(errors="ignore")
+        self.path = directory / f".{name}.{manifest.root.hex()[:16]}.part"
+        self._directory = directory
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+            self._file = os.open(self.path, flags, 0o600)
+            os.ftruncate(self._file, manifest.size)
+        except OSError as error:
+            raise self._failure(error) from error
+
+    def verify(self, leaves: Leaves, tell: Callable[[int, int], None]) -> PieceSet:
+        """Which pieces are there already, from an earlier try."""
+        manifest = self.manifest
+        have = PieceSet(manifest.pieces)
+        try:
+            if os.fstat(self._file).st_blocks == 0 and manifest.size:
+                return have  # nothing was written yet
+            buffer = memoryview(bytearray(manifest.piece_bytes))
+            for piece in range(manifest.pieces):
+                offset, size = manifest.span(piece)
+                if _read_into(self._file, buffer[:size], offset) == size and leaves.verify(
+                    piece, buffer[:size]
+                ):
+                    have.add(piece)
+                tell(offset + size, manifest.size)
+        except OSError as error:
+            raise self._failure(error) from error
+        return have
+
+    def store(self, leaves: Leaves, piece: int, data: memoryview) -> bool:
+        """Verify a piece, and write it if it is right; return whether it is.
+
+        Raises:
+            DiskError: if it can't be written.
+        """
+        if not leaves.verify(piece, data):
+            return False
+        offset = self.manifest.span(piece)[0]
+        try:
+            while data:
+                size = os.pwrite(self._file, data, offset)
+                data, offset = data[size:], offset + size
+        except OSError as error:
+            raise self._failure(error) from error
+        return True
+
+    def finish(self) -> tuple[Path, Version]:
+        """Give the complete file its name, without ever replacing another one.
+
+        Raises:
+            DiskError: if that fails; the part file stays.
+        """
+        try:
+            os.fsync(self._file)
+            os.fchmod(self._file, 0o666 & ~_umask())
+            for target in _names(self._directory, safe_name(self.manifest.name)):
+                try:
+                    # Takes the name, so that nobody else does before it is ours.
+                    os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+                except FileExistsError:
+                    continue
+                self.path.replace(target)
+                _sync_directory(self._directory)
+                return target, _version(self._file)
+        except OSError as error:
+            raise self._failure(error) from error
+        raise AssertionError("there is always one more name")
+
+    def close(self) -> None:
+        """Let go of the file, which stays as it is."""
+        os.close(self._file)
+
+    def _failure(self, error: OSError) -> DiskError:
+        return DiskError(f"cannot write to {self._directory}: {error.strerror}")
+
+
+def safe_name(name: str) -> str:
+    """A name that stays inside its directory, and does no harm on a command line."""
+    name = "".join(c if c.isprintable() and c not in '/\\:*?"<>|' else "_" for c in name)
+    name = name.strip().lstrip(".-") or "file"
+    return name.encode()[:200].decode(errors="ignore")
+
+
+def _names(directory: Path, name: str) -> list[Path]:
+    stem, dot, suffix = name.rpartition(".")
+    if not stem:
+        stem, dot, suffix = name, "", ""
+    return [
+        directory / name,
+        *(directory / f"{stem} ({number}){dot}{suffix}" for number in range(2, 10_000)),
+    ]
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+def _sync_directory(directory: Path) -> None:
+    file = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
+LEAF_BYTES = HASH_BYTES

@@ -1,0 +1,382 @@
+"""One file on its way here: it finds its sources, and carries out what `swarm` decides.
+
+Theory of operation: a task for each source reports what comes; each report is told to the
+`swarm.download.Download`, whose orders then go out to the sources, at once and without waiting.
+A piece is verified and written in a worker thread, while the next one comes. When nothing is
+missing the file gets its name, and that is the end of the tasks.
+"""
+
+from __future__ import annotations
+
+import math
+import secrets
+from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
+
+import trio
+
+from ... import limits
+from ...errors import ProtocolViolation
+from ...net.transport import BulkTransport
+from ...swarm.download import TICK_SECONDS, Download
+from ...swarm.manifest import Leaves, Manifest
+from ...swarm.orders import Ask, Verdict
+from ...swarm.pieces import PieceSet
+from .disk import LEAF_BYTES, DiskError, PartFile
+from .serving import Serving
+from .shelf import Held, Shelf
+from .source import Source
+from .throttle import Throttle
+
+RETRY_SECONDS = 5.0
+"""When to try again with somebody whose connection was lost, or could not be made."""
+
+ALONE_SECONDS_MAX = 60.0
+"""How long a file is looked for that nobody has any more."""
+
+
+class ConnectError(Exception):
+    """There is no connection to somebody; the text says why."""
+
+
+class FetchError(Exception):
+    """The file, or what was wanted of it, can't be had now; the text says why."""
+
+
+Connect = Callable[[str], Awaitable[BulkTransport]]
+"""Connects to a user who serves; raises `ConnectError`."""
+
+Find = Callable[[], Awaitable[list[str]]]
+"""Asks the server who holds the file now; nobody if it does not answer."""
+
+
+class Fetch:
+    """One file on its way.
+
+    Attributes:
+        manifest: of the file.
+        received_bytes: of pieces from each user, so far; what was sent twice counts twice.
+        liars: users who have sent wrong bytes.
+
+    Args:
+        manifest: see above.
+        chunks: those that are wanted.
+        directory_part: where it lies until it is complete.
+        shelf: from which the others are served what is here.
+        serving: tells them of it.
+        connect: see `Connect`.
+        find: see `Find`.
+        may_ask: whether a user may be asked at all.
+        chunk_done: called whenever a chunk is complete.
+        lied: called with the name of a user who has sent wrong bytes.
+        throttle: the limit on what is received.
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        chunks: tuple[int, ...],
+        part: PartFile,
+        shelf: Shelf,
+        serving: Serving,
+        connect: Connect,
+        find: Find,
+        may_ask: Callable[[str], bool],
+        chunk_done: Callable[[], None],
+        lied: Callable[[str], None],
+        throttle: Throttle,
+    ) -> None:
+        self.manifest = manifest
+        self.received_bytes: dict[str, int] = {}
+        self.liars: set[str] = set()
+        self.checked_bytes = 0
+        self._chunks = chunks
+        self._part = part
+        self._shelf = shelf
+        self._serving = serving
+        self._connect = connect
+        self._find = find
+        self._may_ask = may_ask
+        self._chunk_done = chunk_done
+        self._lied = lied
+        self._throttle = throttle
+        self._sources: dict[str, Source] = {}
+        self._holdings: dict[str, PieceSet] = {}
+        self._busy: set[str] = set()  # who is connected to, or about to be
+        self._retry_at: dict[str, float] = {}
+        self._leaves: Leaves | None = None
+        self._leaves_from: Source | None = None
+        self._download: Download | None = None
+        self._failure: str | None = None
+        self._changed = trio.Event()
+        self._nursery: trio.Nursery | None = None
+        self._wanted_bytes = sum(manifest.chunk_span(chunk)[1] for chunk in chunks)
+
+    # -- For those who watch ---------------------------------------------------------------
+
+    @property
+    def wanted_bytes(self) -> int:
+        """How many bytes were wanted."""
+        return self._wanted_bytes
+
+    @property
+    def missing_bytes(self) -> int:
+        """About how many of them are not here yet."""
+        if self._download is None:
+            return self._wanted_bytes
+        return min(self._wanted_bytes, self._download.missing * self.manifest.piece_bytes)
+
+    @property
+    def sources(self) -> int:
+        """From how many users it comes."""
+        return len(self._holdings)
+
+    # -- Running ---------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Fetch what is wanted; when this returns, it is here.
+
+        Raises:
+            FetchError: if it can't be had; what is here stays, and a later try goes on with it.
+        """
+        if not self.manifest.pieces:
+            self._begin(_leaves_of_nothing(self.manifest), PieceSet(0))
+        try:
+            async with trio.open_nursery() as self._nursery:
+                self._nursery.start_soon(self._look_for_sources)
+                while self._failure is None and not self._is_complete:
+                    await self._wait_for_change(TICK_SECONDS)
+                    if self._download is not None:
+                        self._download.expire(trio.current_time())
+                        self._send_orders()
+                self._nursery.cancel_scope.cancel()
+        except* DiskError as errors:
+            raise FetchError(str(errors.exceptions[0])) from None
+        if self._failure is not None:
+            raise FetchError(self._failure)
+
+    @property
+    def _is_complete(self) -> bool:
+        return self._download is not None and self._download.complete
+
+    @property
+    def has_all(self) -> bool:
+        """Whether the whole file is here."""
+        return self._download is not None and len(self._download.have) == self.manifest.pieces
+
+    async def _wait_for_change(self, seconds: float) -> None:
+        with trio.move_on_after(seconds):
+            await self._changed.wait()
+
+    def _change(self) -> None:
+        self._changed.set()
+        self._changed = trio.Event()
+
+    def _fail(self, reason: str) -> None:
+        if self._failure is None:
+            self._failure = reason
+        self._change()
+
+    # -- Sources ---------------------------------------------------------------------------
+
+    async def _look_for_sources(self) -> None:
+        assert self._nursery is not None
+        last_seen = trio.current_time()
+        while True:
+            for user in await self._find():
+                self.suggest(user)
+            self._expect()
+            now = trio.current_time()
+            if self._busy:
+                last_seen = now
+            elif now - last_seen >= ALONE_SECONDS_MAX:
+                self._fail("nobody who is online has the rest of it")
+            await trio.sleep(limits.SEARCH_SECONDS if self._holdings else 1.0)
+
+    def suggest(self, user: str) -> None:
+        """Somebody may have some of the file: connect to them, unless there are enough."""
+        if (
+            self._nursery is not None
+            and self._may_ask(user)
+            and user not in self._busy
+            and user not in self.liars
+            and len(self._busy) < limits.SOURCES_MAX
+            and trio.current_time() >= self._retry_at.get(user, -math.inf)
+        ):
+            self._busy.add(user)
+            self._nursery.start_soon(self._run_source, user)
+
+    def _expect(self) -> None:
+        if self._download is not None:
+            self._download.expect(len(self._busy) - len(self._holdings))
+
+    async def _run_source(self, user: str) -> None:
+        try:
+            with ExitStack() as cleanup:
+                with trio.fail_after(limits.PEER_CONNECT_SECONDS_MAX):
+                    transport = await self._connect(user)
+                    cleanup.callback(transport.close)
+                    source = Source(user, transport, self.manifest.root, self._throttle)
+                    await source.greet()
+                self._sources[user] = source
+                await source.run(self)
+        except (ConnectError, ProtocolViolation, trio.TooSlowError, trio.BrokenResourceError):
+            pass
+        self._leave(user)
+
+    def _leave(self, user: str) -> None:
+        self._busy.discard(user)
+        self._holdings.pop(user, None)
+        source = self._sources.pop(user, None)
+        self._retry_at[user] = trio.current_time() + RETRY_SECONDS
+        if self._download is not None:
+            self._download.peer_left(user)
+        if source is not None and source is self._leaves_from:
+            self._leaves_from = None
+            self._ask_leaves()
+        self._expect()
+        self._send_orders()
+
+    def _drop(self, source: Source) -> None:
+        """Somebody has sent what is wrong: they are not asked again."""
+        if source.user not in self.liars:
+            self.liars.add(source.user)
+            self._lied(source.user)
+        source.close()
+
+    # -- What sources report ---------------------------------------------------------------
+
+    def size_of(self, piece: int) -> int:
+        if self._download is None or piece >= self.manifest.pieces:
+            return 0
+        return self.manifest.span(piece)[1]
+
+    def size_of_leaves(self) -> int:
+        return self.manifest.pieces * LEAF_BYTES
+
+    def holding(self, source: Source, pieces: bytes) -> None:
+        try:
+            have = PieceSet.from_bytes(pieces, self.manifest.pieces)
+        except ValueError:
+            source.close()  # it does not serve the file, or makes no sense
+            return
+        self._holdings[source.user] = have
+        if self._download is None:
+            self._ask_leaves()
+        else:
+            self._join(source.user)
+        self._expect()
+
+    def has(self, source: Source, piece: int) -> None:
+        have = self._holdings.get(source.user)
+        if have is None or piece >= have.size:
+            return
+        have.add(piece)
+        if self._download is not None:
+            self._download.peer_has(source.user, [piece])
+            self._send_orders()
+
+    def leaves(self, source: Source, data: bytes) -> None:
+        if source is not self._leaves_from:
+            return
+        self._leaves_from = None
+        try:
+            leaves = Leaves(self.manifest, data)
+        except ValueError:
+            self._drop(source)
+        else:
+            assert self._nursery is not None
+            self._nursery.start_soon(self._check, leaves)
+
+    def heard(self, source: Source) -> None:
+        if self._download is not None:
+            self._download.heard(source.user, trio.current_time())
+
+    def piece(self, source: Source, piece: int, buffer: bytearray) -> None:
+        assert self._nursery is not None
+        self._nursery.start_soon(self._store, source, piece, buffer)
+
+    def refused(self, source: Source, piece: int, *, busy: bool) -> None:
+        if self._download is not None:
+            self._download.refused(source.user, piece, trio.current_time(), busy=busy)
+            self._send_orders()
+
+    # -- Pieces ----------------------------------------------------------------------------
+
+    def _ask_leaves(self) -> None:
+        if self._leaves is None and self._leaves_from is None:
+            for user, source in self._sources.items():
+                if user in self._holdings and user not in self.liars:
+                    self._leaves_from = source
+                    source.ask_leaves()
+                    return
+
+    async def _check(self, leaves: Leaves) -> None:
+        """See what is here from an earlier try, then begin."""
+        self._leaves = leaves
+        held = self._shelf.get(self.manifest.root)
+        if held is not None:
+            have = held.have
+        else:
+            have = await trio.to_thread.run_sync(self._part.verify, leaves, self._note_checked)
+        self._begin(leaves, have)
+
+    def _note_checked(self, done: int, _size: int) -> None:
+        self.checked_bytes = done
+
+    def _begin(self, leaves: Leaves, have: PieceSet) -> None:
+        self._leaves = leaves
+        self._download = Download(self.manifest, have, secrets.randbits(32), self._chunks)
+        self._shelf.put(Held(leaves, self._part.path, None, self._download.have))
+        if have:
+            self._chunk_done()
+        for user in self._holdings:
+            self._join(user)
+        self._expect()
+        self._change()
+
+    def _join(self, user: str) -> None:
+        assert self._download is not None
+        self._download.peer_joined(user, self._holdings[user])
+        self._send_orders()
+
+    def _send_orders(self) -> None:
+        if self._download is None:
+            return
+        for order in self._download.orders(trio.current_time()):
+            source = self._sources.get(order.peer)
+            if source is None:
+                continue
+            if isinstance(order, Ask):
+                source.ask(order.piece)
+            else:
+                source.cancel(order.piece)
+
+    async def _store(self, source: Source, piece: int, buffer: bytearray) -> None:
+        assert self._leaves is not None
+        assert self._download is not None
+        try:
+            is_right = await trio.to_thread.run_sync(
+                self._part.store, self._leaves, piece, memoryview(buffer)
+            )
+        finally:
+            source.release(buffer)
+        user = source.user
+        self.received_bytes[user] = self.received_bytes.get(user, 0) + len(buffer)
+        receipt = self._download.received(user, piece, is_right, trio.current_time())
+        if receipt.verdict is Verdict.LIE:
+            self._drop(source)
+        elif receipt.verdict is Verdict.VERIFIED:
+            self._serving.announce(self.manifest.root, piece)
+            if receipt.chunk is not None:
+                self._chunk_done()
+        self._send_orders()
+        if receipt.complete:
+            self._change()
+
+
+def _leaves_of_nothing(manifest: Manifest) -> Leaves:
+    try:
+        return Leaves(manifest, b"")
+    except ValueError:
+        raise FetchError("it is empty, and its hash says otherwise") from None

@@ -1,0 +1,232 @@
+"""Serving files: one connection for each who fetches, and one schedule for all of them.
+
+Whose request is next is decided by `swarm.uploads`; a few pieces are on their way at a time.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Awaitable, Callable
+from itertools import count
+
+import msgspec
+import trio
+
+from ... import limits
+from ...errors import ProtocolViolation
+from ...net.bulk import BLOCK_BYTES
+from ...net.transport import BulkTransport
+from ...protocol import peer as wire
+from ...protocol.framing import encode_line
+from ...swarm.uploads import Upload, Uploads
+from .disk import DiskError, read_span
+from .shelf import Held, Shelf
+from .stream import FileStream
+from .throttle import Throttle
+
+_decoder: msgspec.json.Decoder[wire.FetchMessage] = msgspec.json.Decoder(wire.FetchMessage)
+
+Interested = Callable[[bytes, str], None]
+"""Told that a user fetches a file from us."""
+
+Gone = Callable[[Held, DiskError], Awaitable[None]]
+"""Told of a file that can't be served any more."""
+
+
+class _Fetcher:
+    """Somebody who is connected to us and fetches.
+
+    Attributes:
+        name: of the connection, unlike all others.
+        user: at its other end.
+        transport: to them.
+        turn: held while something is sent.
+        interests: the files of which they want to hear.
+        news: announcements that wait.
+    """
+
+    def __init__(self, name: str, user: str, transport: BulkTransport) -> None:
+        self.name = name
+        self.user = user
+        self.transport = transport
+        self.turn = trio.StrictFIFOLock()
+        self.interests: set[bytes] = set()
+        self.news: deque[wire.Have] = deque()
+        self.has_news = trio.Event()
+        self.life = trio.CancelScope()
+
+    async def send(self, message: wire.ServeMessage, data: bytes = b"") -> None:
+        """Send a message, and what follows it."""
+        async with self.turn:
+            await self.transport.send_all(encode_line(message) + b"\n" + data)
+
+    def announce(self, root: bytes, piece: int) -> None:
+        """Tell them of one more piece, when there is time."""
+        if root in self.interests:
+            self.news.append(wire.Have(root, piece))
+            self.has_news.set()
+            if len(self.news) > limits.SERVED_WAITING_MAX:
+                self.life.cancel()  # they do not read
+
+
+class Serving:
+    """Serves the files of a shelf.
+
+    Attributes:
+        sent_bytes: of pieces, to anybody, so far.
+
+    Args:
+        shelf: what is served.
+        throttle: the limit on what is sent.
+        gone: told of files that can't be served any more.
+        interested: told of who fetches what.
+    """
+
+    def __init__(
+        self, shelf: Shelf, throttle: Throttle, gone: Gone, interested: Interested
+    ) -> None:
+        self.sent_bytes = 0
+        self._shelf = shelf
+        self._throttle = throttle
+        self._gone = gone
+        self._interested = interested
+        self._uploads = Uploads()
+        self._fetchers: dict[str, tuple[_Fetcher, trio.Nursery]] = {}
+        self._numbers = count(1)
+        self._changed = trio.Event()
+
+    @property
+    def is_used(self) -> bool:
+        """Whether anybody is connected to fetch."""
+        return bool(self._fetchers)
+
+    async def wait_unused(self) -> None:
+        """Wait until nobody is."""
+        while self._fetchers:
+            await self._changed.wait()
+
+    async def serve(self, transport: BulkTransport, user: str) -> None:
+        """Serve somebody until they go."""
+        fetcher = _Fetcher(f"{user}/{next(self._numbers)}", user, transport)
+        with fetcher.life:
+            async with trio.open_nursery() as nursery:
+                self._fetchers[fetcher.name] = fetcher, nursery
+                try:
+                    nursery.start_soon(self._send_news, fetcher)
+                    await self._answer(fetcher)
+                except (trio.BrokenResourceError, ProtocolViolation):
+                    pass  # they have gone, or are no client of ours
+                finally:
+                    del self._fetchers[fetcher.name]
+                    self._uploads.peer_left(fetcher.name)
+                    self._changed.set()
+                    self._changed = trio.Event()
+                    nursery.cancel_scope.cancel()
+        self._send_pieces()
+
+    def announce(self, root: bytes, piece: int) -> None:
+        """One more piece of a file is there: tell all whom it concerns."""
+        for fetcher, _ in self._fetchers.values():
+            fetcher.announce(root, piece)
+
+    def forget(self, root: bytes) -> None:
+        """A file is not served any more."""
+        self._uploads.forget_file(root)
+
+    # -- One connection --------------------------------------------------------------------
+
+    async def _answer(self, fetcher: _Fetcher) -> None:
+        stream = FileStream(fetcher.transport, _decoder)
+        if not isinstance(await stream.receive(), wire.PeerHello):
+            return
+        await fetcher.send(wire.PeerHello(wire.PEER_PROTOCOL_VERSION))
+        while (message := await stream.receive()) is not None:
+            match message:
+                case wire.Interest(root):
+                    await self._tell_holding(fetcher, root)
+                    self._interested(root, fetcher.user)
+                case wire.GetLeaves(root):
+                    held = self._shelf.get(root)
+                    leaves = b"" if held is None else held.leaves.packed
+                    await fetcher.send(wire.LeavesFollow(root, len(leaves)), leaves)
+                case wire.Get(root, piece):
+                    await self._ask(fetcher, root, piece)
+                case wire.Cancel(root, piece):
+                    self._uploads.cancel(fetcher.name, root, piece)
+                case wire.PeerHello():
+                    return
+
+    async def _tell_holding(self, fetcher: _Fetcher, root: bytes) -> None:
+        async with fetcher.turn:  # what comes to be there from now on is told after this
+            held = self._shelf.get(root)
+            pieces = b"" if held is None else held.have.to_bytes()
+            fetcher.interests.add(root)
+            await fetcher.transport.send_all(encode_line(wire.Holding(root, pieces)) + b"\n")
+
+    async def _ask(self, fetcher: _Fetcher, root: bytes, piece: int) -> None:
+        held = self._shelf.get(root)
+        if held is None or piece not in held.have:
+            await fetcher.send(wire.Refused(root, piece))
+        elif not self._uploads.ask(fetcher.name, root, piece):
+            await fetcher.send(wire.Refused(root, piece, busy=True))
+        else:
+            self._send_pieces()
+
+    async def _send_news(self, fetcher: _Fetcher) -> None:
+        while True:
+            await fetcher.has_news.wait()
+            fetcher.has_news = trio.Event()
+            lines = b"".join(encode_line(news) + b"\n" for news in fetcher.news)
+            fetcher.news.clear()
+            try:
+                async with fetcher.turn:
+                    await fetcher.transport.send_all(lines)
+            except trio.BrokenResourceError:
+                fetcher.life.cancel()
+
+    # -- Pieces ----------------------------------------------------------------------------
+
+    def _send_pieces(self) -> None:
+        """Begin to send what is next, as much as may be under way."""
+        while (upload := self._uploads.next()) is not None:
+            fetcher, nursery = self._fetchers[upload.peer]
+            nursery.start_soon(self._send_piece, fetcher, upload)
+
+    async def _send_piece(self, fetcher: _Fetcher, upload: Upload) -> None:
+        try:
+            held = self._shelf.get(upload.file)
+            if held is None:
+                await fetcher.send(wire.Refused(upload.file, upload.piece))
+                return
+            offset, size = held.manifest.span(upload.piece)
+            try:
+                data = await trio.to_thread.run_sync(
+                    read_span, held.path, held.version, offset, size
+                )
+            except DiskError as error:
+                await fetcher.send(wire.Refused(upload.file, upload.piece))
+                await self._gone(held, error)
+                return
+            async with fetcher.turn:
+                header = wire.PieceFollows(upload.file, upload.piece, size)
+                await fetcher.transport.send_all(encode_line(header) + b"\n")
+                await self._send_data(fetcher, data)
+        except trio.BrokenResourceError:
+            fetcher.life.cancel()
+        finally:
+            self._uploads.done(upload.peer)
+            self._send_pieces()
+
+    async def _send_data(self, fetcher: _Fetcher, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            block = view[:BLOCK_BYTES]
+            await self._throttle.take(len(block))
+            taken = fetcher.transport.send_nowait(block)
+            if taken < len(block):
+                # Whoever reads slowly must not keep the others waiting.
+                self._uploads.blocked(fetcher.name)
+                self._send_pieces()
+            await fetcher.transport.send_all(block[taken:])
+            self.sent_bytes += len(block)
+            view = view[len(block) :]

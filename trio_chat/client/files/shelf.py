@@ -1,0 +1,169 @@
+"""The shelf: which files this client serves, in whole or in part, and where they lie.
+
+What is complete is kept in a file, so that it is served again after a restart; what is not
+is known again when its download goes on.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from ... import limits
+from ...swarm.manifest import Leaves, Manifest
+from ...swarm.pieces import PieceSet
+from .disk import Version, version_of
+
+
+class Held:
+    """A file that is served.
+
+    Attributes:
+        manifest: what it is.
+        leaves: the hashes of its pieces.
+        path: where it lies.
+        version: that it must have; none while it is fetched.
+        have: the pieces that are there; grows while it is fetched.
+    """
+
+    def __init__(self, leaves: Leaves, path: Path, version: Version | None, have: PieceSet) -> None:
+        self.manifest: Manifest = leaves.manifest
+        self.leaves = leaves
+        self.path = path
+        self.version = version
+        self.have = have
+
+    @property
+    def chunks(self) -> tuple[int, ...]:
+        """The chunks that are there as a whole."""
+        manifest = self.manifest
+        return tuple(
+            chunk
+            for chunk in range(1, manifest.chunks + 1)
+            if self.have.has_range(manifest.pieces_of(chunk))
+        )
+
+
+class _Entry(Struct, frozen=True):
+    """A complete file on the disk, one JSON object a line."""
+
+    path: str
+    version: Version
+    name: str
+    size: int
+    chunks: int
+    piece_bytes: int
+    root: bytes
+    leaves: bytes
+
+
+_decoder = msgspec.json.Decoder(_Entry)
+
+
+class Shelf:
+    """The files that are served, by the root of their hashes.
+
+    Attributes:
+        notice: what to tell the person about the file below, once; none if it is fine.
+
+    """
+
+    def __init__(self) -> None:
+        self.notice: str | None = None
+        self._path: Path | None = None
+        self._held: dict[bytes, Held] = {}
+
+    def __iter__(self) -> Iterator[Held]:
+        return iter(list(self._held.values()))
+
+    def get(self, root: bytes) -> Held | None:
+        """The file with this root."""
+        return self._held.get(root)
+
+    def put(self, held: Held) -> None:
+        """Serve a file from now on, instead of what was there of it before."""
+        self._held[held.manifest.root] = held
+        if held.version is not None:
+            self._write()
+
+    def remove(self, root: bytes) -> None:
+        """Serve a file no longer."""
+        held = self._held.pop(root, None)
+        if held is not None and held.version is not None:
+            self._write()
+
+    def open(self, path: Path) -> None:
+        """Take what is remembered in a file, as far as it is still true; remember more there."""
+        self._path = path
+        try:
+            lines = path.read_bytes().splitlines()
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            self._give_up(error)
+            return
+        for line in lines[-limits.FILES_USER_MAX :]:
+            held = _read(line)
+            if held is not None:
+                self._held.setdefault(held.manifest.root, held)
+
+    def _write(self) -> None:
+        if self._path is None:
+            return
+        entries = [_entry(held) for held in self if held.version is not None]
+        try:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            temporary = self._path.with_suffix(f".{os.getpid()}.new")
+            temporary.write_bytes(msgspec.json.Encoder().encode_lines(entries))
+            temporary.replace(self._path)
+        except OSError as error:
+            self._give_up(error)
+
+    def _give_up(self, error: OSError) -> None:
+        self.notice = (
+            f"Cannot remember the files that you share in {self._path} ({error.strerror});"
+            " register them again after a restart"
+        )
+        self._path = None
+
+
+def _entry(held: Held) -> _Entry:
+    manifest = held.manifest
+    assert held.version is not None
+    return _Entry(
+        str(held.path),
+        held.version,
+        manifest.name,
+        manifest.size,
+        manifest.chunks,
+        manifest.piece_bytes,
+        manifest.root,
+        held.leaves.packed,
+    )
+
+
+def _read(line: bytes) -> Held | None:
+    """What a line stands for; none if it is damaged, or the file is not what it was."""
+    try:
+        entry = _decoder.decode(line)
+        manifest = Manifest(
+            name=entry.name,
+            size=entry.size,
+            chunks=entry.chunks,
+            piece_bytes=entry.piece_bytes,
+            root=entry.root,
+        )
+        leaves = Leaves(manifest, entry.leaves)
+    except ValueError:  # what msgspec raises is one too
+        return None
+    path = Path(entry.path)
+    if version_of(path) != entry.version:
+        return None
+    return Held(leaves, path, entry.version, PieceSet.full(manifest.pieces))
+
+
+Progress = Callable[[int, int], None]

@@ -1,0 +1,172 @@
+"""A connection to one who serves a file: what is asked for goes out, what comes is reported.
+
+It knows nothing of the other sources; `fetch` decides what is asked of whom.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Protocol
+
+import msgspec
+import trio
+
+from ...errors import ErrorCode, ProtocolViolation
+from ...net.outbox import Outbox
+from ...net.transport import BulkTransport
+from ...protocol import peer as wire
+from ...protocol.framing import encode_line
+from .stream import FileStream
+from .throttle import Throttle
+
+_SLICE_BYTES = 256 * 1024
+_BUFFERS = 3
+
+_decoder: msgspec.json.Decoder[wire.ServeMessage] = msgspec.json.Decoder(wire.ServeMessage)
+
+
+class Receiver(Protocol):
+    """Who is told of what comes from a source."""
+
+    def size_of(self, piece: int) -> int:
+        """How many bytes a piece has; 0 if there is none, or nobody has asked for any."""
+
+    def size_of_leaves(self) -> int:
+        """How many bytes the hashes of all pieces have."""
+
+    def holding(self, source: Source, pieces: bytes) -> None:
+        """It has these pieces, as a bitmap; none of the file if that is empty."""
+
+    def has(self, source: Source, piece: int) -> None:
+        """It has one more piece."""
+
+    def leaves(self, source: Source, data: bytes) -> None:
+        """The hashes of all pieces have come, right or wrong."""
+
+    def heard(self, source: Source) -> None:
+        """Some part of a piece has come."""
+
+    def piece(self, source: Source, piece: int, buffer: bytearray) -> None:
+        """A piece has come, right or wrong; the buffer must be given back with `release`."""
+
+    def refused(self, source: Source, piece: int, *, busy: bool) -> None:
+        """A piece does not come."""
+
+
+class Source:
+    """One who serves a file.
+
+    Attributes:
+        user: who that is.
+        received_bytes: of pieces, so far.
+    """
+
+    def __init__(
+        self, user: str, transport: BulkTransport, root: bytes, throttle: Throttle
+    ) -> None:
+        self.user = user
+        self.received_bytes = 0
+        self._transport = transport
+        self._root = root
+        self._throttle = throttle
+        self._outbox = Outbox(transport)
+        # One is filled while another one is verified and written.
+        self._give_back, self._buffers = trio.open_memory_channel[bytearray](_BUFFERS)
+        for _ in range(_BUFFERS):
+            self._give_back.send_nowait(bytearray())
+        self._stream = FileStream(transport, _decoder)
+
+    async def greet(self) -> None:
+        """Exchange the first lines.
+
+        Raises:
+            ProtocolViolation: if it is no client that we understand.
+            trio.BrokenResourceError: if the connection is.
+        """
+        self._put(wire.PeerHello(wire.PEER_PROTOCOL_VERSION))
+        hello = await self._stream.receive()
+        if hello is None:
+            raise trio.BrokenResourceError
+        if not isinstance(hello, wire.PeerHello) or hello.version != wire.PEER_PROTOCOL_VERSION:
+            raise ProtocolViolation(ErrorCode.BAD_LINE, reason="It did not greet")
+        self._put(wire.Interest(self._root))
+
+    def ask(self, piece: int) -> None:
+        """Ask for a piece."""
+        self._put(wire.Get(self._root, piece))
+
+    def cancel(self, piece: int) -> None:
+        """A piece is not wanted any more."""
+        self._put(wire.Cancel(self._root, piece))
+
+    def ask_leaves(self) -> None:
+        """Ask for the hashes of all pieces."""
+        self._put(wire.GetLeaves(self._root))
+
+    def close(self) -> None:
+        """End the connection; `run` returns then."""
+        self._transport.close()
+
+    def _put(self, message: wire.FetchMessage) -> None:
+        if not self._outbox.send(encode_line(message) + b"\n"):
+            self._transport.close()  # it does not read
+
+    async def run(self, receiver: Receiver) -> None:
+        """Report what comes, until the connection ends.
+
+        Raises:
+            ProtocolViolation: if what comes makes no sense.
+        """
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._outbox.run)
+            with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+                await self._read(receiver)
+            nursery.cancel_scope.cancel()
+
+    async def _read(self, receiver: Receiver) -> None:
+        while (message := await self._stream.receive()) is not None:
+            match message:
+                case wire.Holding(root, pieces) if root == self._root:
+                    receiver.holding(self, pieces)
+                case wire.Have(root, piece) if root == self._root:
+                    receiver.has(self, piece)
+                case wire.Refused(root, piece) if root == self._root:
+                    receiver.refused(self, piece, busy=message.busy)
+                case wire.PieceFollows(root, piece, size) if root == self._root:
+                    await self._receive_piece(receiver, piece, size)
+                case wire.LeavesFollow(root, size) if root == self._root:
+                    await self._receive_leaves(receiver, size)
+                case _:
+                    raise _unasked()
+
+    async def _receive_piece(self, receiver: Receiver, piece: int, size: int) -> None:
+        if size == 0 or size != receiver.size_of(piece):
+            raise _unasked()
+        buffer = await self._buffers.receive()
+        if len(buffer) != size:
+            buffer = bytearray(size)
+        view = memoryview(buffer)
+        for start in range(0, size, _SLICE_BYTES):
+            part = view[start : start + _SLICE_BYTES]
+            await self._throttle.take(len(part))
+            if not await self._stream.receive_exactly(part):
+                raise trio.BrokenResourceError
+            self.received_bytes += len(part)
+            receiver.heard(self)
+        receiver.piece(self, piece, buffer)
+
+    def release(self, buffer: bytearray) -> None:
+        """Take back the buffer of a piece."""
+        self._give_back.send_nowait(buffer)
+
+    async def _receive_leaves(self, receiver: Receiver, size: int) -> None:
+        if size not in (0, receiver.size_of_leaves()):
+            raise _unasked()
+        data = bytearray(size)
+        if size and not await self._stream.receive_exactly(memoryview(data)):
+            raise trio.BrokenResourceError
+        receiver.leaves(self, bytes(data))
+
+
+def _unasked() -> ProtocolViolation:
+    return ProtocolViolation(ErrorCode.BAD_LINE, reason="Nobody has asked for that")

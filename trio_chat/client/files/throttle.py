@@ -1,0 +1,34 @@
+"""A limit on bytes per second, over all connections of this client."""
+
+from __future__ import annotations
+
+import trio
+
+
+class Throttle:
+    """Lets so many bytes pass in a second, and a little ahead of that.
+
+    Whoever takes bytes waits until those before are paid for, so large takes are fine, and
+    turns are fair as long as all take about the same.
+
+    Args:
+        rate: bytes per second; none for no limit.
+    """
+
+    def __init__(self, rate: float | None) -> None:
+        self._rate = rate
+        self._free_at = 0.0
+
+    async def take(self, size: int) -> None:
+        """Wait until these bytes may pass."""
+        if self._rate is None:
+            return
+        now = trio.current_time()
+        start = max(now, self._free_at)
+        self._free_at = start + size / self._rate
+        await trio.sleep_until(start)
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether there is a limit."""
+        return self._rate is not None

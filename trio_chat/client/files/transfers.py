@@ -1,0 +1,427 @@
+"""What the person does with files: register, search, download, and see how far it is.
+
+Each download is a task of its own. What comes of it is shown in the person's terminal, and how
+far it is in its status line.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from contextlib import closing, suppress
+from pathlib import Path
+
+import trio
+
+from ...protocol import messages as wire
+from ...swarm.manifest import Manifest, parse_chunks
+from ...swarm.pieces import PieceSet
+from .. import render
+from ..connection import ConnectionLost
+from ..grammar import UNNUMBERED, Numbered
+from ..terminal import Terminal
+from .disk import DiskError, PartFile, hash_file
+from .fetch import Connect, Fetch, FetchError
+from .serving import Serving
+from .shelf import Held, Shelf
+from .throttle import Throttle
+
+STATUS_SECONDS = 0.25
+"""How often the status line is made anew."""
+
+STATUS_LINE_SECONDS = 5.0
+"""The same where there is no status line, but lines."""
+
+RATE_SECONDS = 3.0
+"""Over how much time a rate is measured."""
+
+Ask = Callable[[Numbered], Awaitable[wire.Reply]]
+"""Sends a request to the server, and returns its reply, which nobody has shown."""
+
+
+class FileOptions:
+    """What the person has decided about files.
+
+    Attributes:
+        directory: where downloads go.
+        upload_rate, download_rate: bytes per second; none for no limit.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        upload_rate: float | None = None,
+        download_rate: float | None = None,
+    ) -> None:
+        self.directory = directory
+        self.upload_rate = upload_rate
+        self.download_rate = download_rate
+
+
+class _Job:
+    """A download that the person has asked for.
+
+    Attributes:
+        fetch: which does the work.
+        started: when, in seconds of trio's clock.
+        life: cancelled to give it up.
+        marks: when how many bytes were missing, of the last seconds.
+        done: set when it has ended.
+        state: how it is, for `downloads`.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.fetch: Fetch | None = None
+        self.started = trio.current_time()
+        self.life = trio.CancelScope()
+        self.marks: deque[tuple[float, int]] = deque()
+        self.done = trio.Event()
+        self.state = ""
+
+
+class Transfers:
+    """All files of a client; `run` must run while they are used.
+
+    Attributes:
+        serving: answers those who fetch from us.
+
+    Args:
+        terminal: of the person.
+        options: what they have decided.
+        shelf: the files that are served.
+        ask: asks the server.
+        connect: connects to a user who serves.
+    """
+
+    def __init__(
+        self,
+        terminal: Terminal,
+        options: FileOptions,
+        shelf: Shelf,
+        ask: Ask,
+        connect: Connect,
+    ) -> None:
+        self.serving = Serving(
+            shelf, Throttle(options.upload_rate), self._not_served, self._suggest
+        )
+        self._terminal = terminal
+        self._directory = options.directory
+        self._throttle = Throttle(options.download_rate)
+        self._shelf = shelf
+        self._ask = ask
+        self._connect = connect
+        self._user = ""
+        self._jobs: dict[str, _Job] = {}
+        self._unregistered: set[bytes] = set()
+        self._fetching: set[bytes] = set()
+        self._has_news = trio.Event()
+        self._nursery: trio.Nursery | None = None
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Run downloads until cancelled."""
+        async with trio.open_nursery() as self._nursery:
+            self._nursery.start_soon(self._tell_server)
+            self._nursery.start_soon(self._show_status)
+            task_status.started()
+            await trio.sleep_forever()
+
+    @property
+    def is_used(self) -> bool:
+        """Whether anything is on its way, here or to somebody else."""
+        return self.serving.is_used or any(not job.done.is_set() for job in self._jobs.values())
+
+    async def wait_unused(self) -> None:
+        """Wait until nothing is on its way."""
+        while self.is_used:
+            for job in list(self._jobs.values()):
+                await job.done.wait()
+            await self.serving.wait_unused()
+
+    def log_in(self, user: str) -> None:
+        """Tell the server what we serve, after each login."""
+        self._user = user
+        for held in self._shelf:
+            self._chunk_done(held.manifest.root)
+
+    # -- Register --------------------------------------------------------------------------
+
+    async def register(self, path: Path) -> None:
+        """Share a file: hash it, tell the server, and serve it from now on."""
+        progress = _Progress(self._terminal, f"Reading {path.name}")
+        try:
+            manifest, leaves, version = await trio.to_thread.run_sync(
+                hash_file, path, progress.tell_from_thread
+            )
+        except DiskError as error:
+            await self._terminal.show([f"Error. {render.clean_line(str(error))}"])
+            return
+        finally:
+            self._terminal.status("")
+        held = Held(leaves, path, version, PieceSet.full(manifest.pieces))
+        try:
+            reply = await self._ask(_registration(manifest, held))
+        except ConnectionLost:
+            await self._terminal.show([render.NO_SERVER])
+            return
+        match reply:
+            case wire.Registered(_, new):
+                self._shelf.put(held)
+                await self._terminal.show([render.registered(manifest, new=new)])
+                await self._show_notice()
+            case wire.Error():
+                await self._terminal.show([render.clean_line(reply.text)])
+
+    # -- Download --------------------------------------------------------------------------
+
+    async def download(self, name: str, *, wait: bool) -> None:
+        """Fetch a file from all who hold it."""
+        await self._begin(name, None, "", wait=wait)
+
+    async def download_chunks(self, user: str, name: str, chunks: str, *, wait: bool) -> None:
+        """Fetch chunks of a file from one user."""
+        await self._begin(name, chunks, user, wait=wait)
+
+    async def cancel(self, name: str) -> None:
+        """Give a download up; what is here of it stays."""
+        job = self._jobs.get(name)
+        if job is None or job.done.is_set():
+            await self._terminal.show([f"Error. {render.clean_line(name)} is not being downloaded"])
+        else:
+            job.life.cancel()
+
+    async def show_list(self) -> None:
+        """Show what runs, and what is done."""
+        lines = [self._describe(job) for job in self._jobs.values()]
+        await self._terminal.show(lines or ["There were no downloads"])
+
+    async def _begin(self, name: str, chunks: str | None, user: str, *, wait: bool) -> None:
+        assert self._nursery is not None
+        known = self._jobs.get(name)
+        if known is not None and not known.done.is_set():
+            await self._terminal.show(
+                [f"Error. {render.clean_line(name)} is being downloaded already"]
+            )
+            return
+        self._jobs.pop(name, None)
+        job = self._jobs[name] = _Job(name)
+        self._nursery.start_soon(self._run_job, job, chunks, user)
+        if wait:
+            await job.done.wait()
+
+    async def _run_job(self, job: _Job, chunks: str | None, user: str) -> None:
+        lines = [f"{render.clean_line(job.name)} was cancelled; 'download' goes on with it"]
+        job.state = "cancelled"
+        with job.life:
+            try:
+                lines = await self._fetch(job, chunks, user)
+            except (FetchError, DiskError) as error:
+                job.state = "failed"
+                reason = render.clean_line(str(error))
+                lines = [f"Error. Cannot download {render.clean_line(job.name)}: {reason}"]
+        job.fetch = None
+        await self._terminal.show(lines)
+        job.done.set()
+
+    async def _fetch(self, job: _Job, chunks_text: str | None, user: str) -> list[str]:
+        job.state = "looking for it"
+        manifest, holders = await self._search(job.name)
+        if chunks_text is None:
+            chunks = tuple(range(1, manifest.chunks + 1))
+        else:
+            chunks = _parse_chunks(chunks_text, manifest)
+            holding: tuple[int, ...] = dict(holders).get(user, ())
+            if not set(chunks) <= set(holding):
+                raise FetchError(f"{user} does not have that")
+        held = self._shelf.get(manifest.root)
+        if held is not None and held.version is not None:
+            raise FetchError(f"you have it already: {held.path}")
+        with closing(PartFile(self._directory, manifest)) as part:
+
+            async def find() -> list[str]:
+                try:
+                    _, found = await self._search(job.name)
+                except FetchError:
+                    return []
+                return [name for name, _ in found]
+
+            fetch = job.fetch = Fetch(
+                manifest,
+                chunks,
+                part,
+                self._shelf,
+                self.serving,
+                self._connect,
+                find,
+                lambda other: other == user if user else other != self._user,
+                lambda: self._chunk_done(manifest.root),
+                lambda liar: self._tell_of_liar(job, liar),
+                self._throttle,
+            )
+            job.state = "downloading"
+            self._fetching.add(manifest.root)
+            try:
+                await self._ask(_registration(manifest, held, fetching=True))
+                await fetch.run()
+            finally:
+                self._fetching.discard(manifest.root)
+                self._chunk_done(manifest.root)
+            if fetch.has_all:
+                path, version = await trio.to_thread.run_sync(part.finish)
+                held = self._shelf.get(manifest.root)
+                assert held is not None
+                self._shelf.put(Held(held.leaves, path, version, held.have))
+                await self._show_notice()
+        job.state = "complete"
+        seconds = trio.current_time() - job.started
+        if chunks_text is not None:
+            return [render.chunks_downloaded(manifest, chunks, user)]
+        return [render.downloaded(manifest, path, seconds, fetch.received_bytes)]
+
+    async def _search(self, name: str) -> tuple[Manifest, list[tuple[str, tuple[int, ...]]]]:
+        """What the server knows of a file.
+
+        Raises:
+            FetchError: if that is nothing.
+        """
+        try:
+            reply = await self._ask(wire.Search(UNNUMBERED, name, fetchers=True))
+        except ConnectionLost:
+            raise FetchError("there is no connection to the server") from None
+        if isinstance(reply, wire.Error):
+            raise FetchError(reply.text)
+        if not isinstance(reply, wire.Found) or reply.file is None:
+            raise FetchError("Not available")
+        file = reply.file
+        try:
+            manifest = Manifest(
+                name=file.name,
+                size=file.size,
+                chunks=file.chunks,
+                piece_bytes=file.piece_bytes,
+                root=file.root,
+            )
+        except ValueError as error:
+            raise FetchError(f"what the server says of it makes no sense ({error})") from None
+        return manifest, [(holder.user, holder.chunks) for holder in reply.holders]
+
+    def _suggest(self, root: bytes, user: str) -> None:
+        """Who fetches a file from us has some of it too, or will have soon."""
+        for job in self._jobs.values():
+            if job.fetch is not None and job.fetch.manifest.root == root:
+                job.fetch.suggest(user)
+
+    def _tell_of_liar(self, job: _Job, user: str) -> None:
+        assert self._nursery is not None
+        line = f"{render.clean_line(user)} sends wrong bytes for {render.clean_line(job.name)}"
+        self._nursery.start_soon(self._terminal.show, [f"{line}, and is not asked any more"])
+
+    # -- What the server must know ---------------------------------------------------------
+
+    def _chunk_done(self, root: bytes) -> None:
+        """There is more of a file than the server knows."""
+        self._unregistered.add(root)
+        self._has_news.set()
+
+    async def _tell_server(self) -> None:
+        while True:
+            await self._has_news.wait()
+            self._has_news = trio.Event()
+            while self._unregistered:
+                held = self._shelf.get(self._unregistered.pop())
+                if held is None:
+                    continue
+                try:
+                    manifest = held.manifest
+                    fetching = manifest.root in self._fetching
+                    await self._ask(_registration(manifest, held, fetching=fetching))
+                except ConnectionLost:
+                    self._unregistered.clear()  # the next login begins anew
+
+    async def _not_served(self, held: Held, error: DiskError) -> None:
+        """A file can't be served any more: the server must not send anybody to us for it."""
+        root = held.manifest.root
+        if held.version is None or self._shelf.get(root) is not held:
+            return  # it has just got its name
+        self._shelf.remove(root)
+        self.serving.forget(root)
+        name = render.clean_line(held.manifest.name)
+        await self._terminal.show(
+            [f"{name} is not shared any more: {render.clean_line(str(error))}"]
+        )
+        with suppress(ConnectionLost):
+            await self._ask(wire.Register(UNNUMBERED, _file(held.manifest), ()))
+
+    # -- What the person sees --------------------------------------------------------------
+
+    async def _show_notice(self) -> None:
+        notice, self._shelf.notice = self._shelf.notice, None
+        if notice is not None:
+            await self._terminal.show([notice])
+
+    async def _show_status(self) -> None:
+        """Keep the status line true; where there is none, show it as lines now and then."""
+        seconds = STATUS_SECONDS if self._terminal.interactive else STATUS_LINE_SECONDS
+        shown: list[str] = []
+        while True:
+            await trio.sleep(seconds)
+            running = [job for job in self._jobs.values() if job.fetch is not None]
+            lines = [self._describe(job) for job in running]
+            if lines == shown:
+                continue
+            shown = lines
+            if self._terminal.interactive:
+                self._terminal.status("   ".join(lines))
+            elif lines:
+                await self._terminal.show(lines)
+
+    def _describe(self, job: _Job) -> str:
+        name = render.clean_line(job.name)
+        fetch = job.fetch
+        if fetch is None:
+            return f"{name}: {job.state}"
+        now = trio.current_time()
+        missing = fetch.missing_bytes
+        job.marks.append((now, missing))
+        while len(job.marks) > 1 and job.marks[0][0] < now - RATE_SECONDS:
+            job.marks.popleft()
+        then, before = job.marks[0]
+        rate = (before - missing) / (now - then) if now > then else 0.0
+        return render.progress(name, fetch.wanted_bytes, missing, rate, fetch.sources)
+
+
+class _Progress:
+    """Shows in the status line how far something is that a worker thread does."""
+
+    def __init__(self, terminal: Terminal, what: str) -> None:
+        self._terminal = terminal
+        self._what = what
+        self._told_at = time.monotonic()
+
+    def tell_from_thread(self, done: int, size: int) -> None:
+        now = time.monotonic()
+        if now - self._told_at >= STATUS_SECONDS:
+            self._told_at = now
+            text = f"{self._what}: {done / size:.0%}"
+            trio.from_thread.run_sync(self._terminal.status, text)
+
+
+def _parse_chunks(text: str, manifest: Manifest) -> tuple[int, ...]:
+    try:
+        return parse_chunks(text, manifest.chunks)
+    except ValueError as error:
+        raise FetchError(str(error)) from None
+
+
+def _registration(
+    manifest: Manifest, held: Held | None, *, fetching: bool = False
+) -> wire.Register:
+    chunks = () if held is None else held.chunks
+    return wire.Register(UNNUMBERED, _file(manifest), chunks, fetching)
+
+
+def _file(manifest: Manifest) -> wire.File:
+    return wire.File(
+        manifest.name, manifest.size, manifest.chunks, manifest.piece_bytes, manifest.root
+    )
