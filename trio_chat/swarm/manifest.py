@@ -21,7 +21,7 @@ from .hashing import HASH_BYTES, Data, hash_piece, hash_root
 PIECE_BYTES_MIN = 16 * 1024
 """One TLS record; with less, the work for each request would outweigh its bytes."""
 
-PIECES_AIM = 1024
+PIECES_AIM = 256
 """So many that peers soon have something to swap and little is lost with one of them,
 so few that what each costs (a request, an announcement to everybody) does not matter."""
 

@@ -65,6 +65,7 @@ class Fetch:
         shelf: from which the others are served what is here.
         serving: tells them of it.
         connect: see `Connect`.
+        holders: what `find` would return now.
         find: see `Find`.
         may_ask: whether a user may be asked at all.
         chunk_done: called whenever a chunk is complete.
@@ -80,6 +81,7 @@ class Fetch:
         shelf: Shelf,
         serving: Serving,
         connect: Connect,
+        holders: list[str],
         find: Find,
         may_ask: Callable[[str], bool],
         chunk_done: Callable[[], None],
@@ -95,6 +97,7 @@ class Fetch:
         self._shelf = shelf
         self._serving = serving
         self._connect = connect
+        self._first_holders = holders
         self._find = find
         self._may_ask = may_ask
         self._chunk_done = chunk_done
@@ -182,16 +185,18 @@ class Fetch:
     async def _look_for_sources(self) -> None:
         assert self._nursery is not None
         last_seen = trio.current_time()
+        holders = self._first_holders
         while True:
-            for user in await self._find():
+            for user in holders:
                 self.suggest(user)
             self._expect()
             now = trio.current_time()
-            if self._busy:
+            if any(self._holdings.values()) or len(self._busy) > len(self._holdings):
                 last_seen = now
             elif now - last_seen >= ALONE_SECONDS_MAX:
                 self._fail("nobody who is online has the rest of it")
             await trio.sleep(limits.SEARCH_SECONDS if self._holdings else 1.0)
+            holders = await self._find()
 
     def suggest(self, user: str) -> None:
         """Somebody may have some of the file: connect to them, unless there are enough."""
@@ -256,9 +261,11 @@ class Fetch:
 
     def holding(self, source: Source, pieces: bytes) -> None:
         try:
-            have = PieceSet.from_bytes(pieces, self.manifest.pieces)
+            # Who has just begun to fetch has nothing yet, and tells of every piece that comes.
+            count = self.manifest.pieces
+            have = PieceSet.from_bytes(pieces, count) if pieces else PieceSet(count)
         except ValueError:
-            source.close()  # it does not serve the file, or makes no sense
+            source.close()  # it makes no sense
             return
         self._holdings[source.user] = have
         if self._download is None:
@@ -272,7 +279,9 @@ class Fetch:
         if have is None or piece >= have.size:
             return
         have.add(piece)
-        if self._download is not None:
+        if self._download is None:
+            self._ask_leaves()
+        else:
             self._download.peer_has(source.user, [piece])
             self._send_orders()
 
@@ -280,6 +289,10 @@ class Fetch:
         if source is not self._leaves_from:
             return
         self._leaves_from = None
+        if not data:  # it does not serve the file any more
+            self._holdings[source.user] = PieceSet(self.manifest.pieces)
+            self._ask_leaves()
+            return
         try:
             leaves = Leaves(self.manifest, data)
         except ValueError:
@@ -306,7 +319,7 @@ class Fetch:
     def _ask_leaves(self) -> None:
         if self._leaves is None and self._leaves_from is None:
             for user, source in self._sources.items():
-                if user in self._holdings and user not in self.liars:
+                if self._holdings.get(user) and user not in self.liars:
                     self._leaves_from = source
                     source.ask_leaves()
                     return

@@ -117,11 +117,17 @@ class Source:
         Raises:
             ProtocolViolation: if what comes makes no sense.
         """
+        violation: ProtocolViolation | None = None
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._outbox.run)
-            with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
-                await self._read(receiver)
+            try:
+                with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+                    await self._read(receiver)
+            except ProtocolViolation as error:  # which a nursery would wrap
+                violation = error
             nursery.cancel_scope.cancel()
+        if violation is not None:
+            raise violation
 
     async def _read(self, receiver: Receiver) -> None:
         while (message := await self._stream.receive()) is not None:

@@ -114,7 +114,7 @@ class Transfers:
         self._connect = connect
         self._user = ""
         self._jobs: dict[str, _Job] = {}
-        self._unregistered: set[bytes] = set()
+        self._untold: dict[bytes, Manifest] = {}
         self._fetching: set[bytes] = set()
         self._has_news = trio.Event()
         self._nursery: trio.Nursery | None = None
@@ -143,7 +143,7 @@ class Transfers:
         """Tell the server what we serve, after each login."""
         self._user = user
         for held in self._shelf:
-            self._chunk_done(held.manifest.root)
+            self._tell(held.manifest)
 
     # -- Register --------------------------------------------------------------------------
 
@@ -253,20 +253,21 @@ class Transfers:
                 self._shelf,
                 self.serving,
                 self._connect,
+                [name for name, _ in holders],
                 find,
                 lambda other: other == user if user else other != self._user,
-                lambda: self._chunk_done(manifest.root),
+                lambda: self._tell(manifest),
                 lambda liar: self._tell_of_liar(job, liar),
                 self._throttle,
             )
             job.state = "downloading"
             self._fetching.add(manifest.root)
+            self._tell(manifest)
             try:
-                await self._ask(_registration(manifest, held, fetching=True))
                 await fetch.run()
             finally:
                 self._fetching.discard(manifest.root)
-                self._chunk_done(manifest.root)
+                self._tell(manifest)
             if fetch.has_all:
                 path, version = await trio.to_thread.run_sync(part.finish)
                 held = self._shelf.get(manifest.root)
@@ -319,25 +320,22 @@ class Transfers:
 
     # -- What the server must know ---------------------------------------------------------
 
-    def _chunk_done(self, root: bytes) -> None:
-        """There is more of a file than the server knows."""
-        self._unregistered.add(root)
+    def _tell(self, manifest: Manifest) -> None:
+        """What we have of a file is not what the server knows."""
+        self._untold[manifest.root] = manifest
         self._has_news.set()
 
     async def _tell_server(self) -> None:
         while True:
             await self._has_news.wait()
             self._has_news = trio.Event()
-            while self._unregistered:
-                held = self._shelf.get(self._unregistered.pop())
-                if held is None:
-                    continue
+            while self._untold:
+                root, manifest = self._untold.popitem()
+                held, fetching = self._shelf.get(root), root in self._fetching
                 try:
-                    manifest = held.manifest
-                    fetching = manifest.root in self._fetching
                     await self._ask(_registration(manifest, held, fetching=fetching))
                 except ConnectionLost:
-                    self._unregistered.clear()  # the next login begins anew
+                    self._untold.clear()  # the next login begins anew
 
     async def _not_served(self, held: Held, error: DiskError) -> None:
         """A file can't be served any more: the server must not send anybody to us for it."""
