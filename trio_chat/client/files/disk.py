@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 
 from msgspec import Struct
@@ -227,14 +228,12 @@ def safe_name(name: str) -> str:
     return name.encode()[:200].decode(errors="ignore")
 
 
-def _names(directory: Path, name: str) -> list[Path]:
-    stem, dot, suffix = name.rpartition(".")
-    if not stem:
-        stem, dot, suffix = name, "", ""
-    return [
-        directory / name,
-        *(directory / f"{stem} ({number}){dot}{suffix}" for number in range(2, 10_000)),
-    ]
+def _names(directory: Path, name: str) -> Iterator[Path]:
+    """The name that a file should have, then others like it, without an end."""
+    yield directory / name
+    path = Path(name)
+    for number in count(2):
+        yield directory / f"{path.stem} ({number}){path.suffix}"
 
 
 def _umask() -> int:
