@@ -102,10 +102,6 @@ class Cancel(_Message, tag="cancel", frozen=True, gc=False):
     piece: _Index
 
 
-FetchMessage = PeerHello | Interest | GetLeaves | Get | Cancel
-"""What the fetching side says."""
-
-
 class Holding(_Message, tag="holding", frozen=True, gc=False):
     """The pieces that are there: a bitmap, in which piece 0 is the lowest bit of byte 0.
 
@@ -117,7 +113,11 @@ class Holding(_Message, tag="holding", frozen=True, gc=False):
 
 
 class Have(_Message, tag="have", frozen=True, gc=False):
-    """One more piece is there."""
+    """One more piece is there.
+
+    Who serves tells those who fetch. Who fetches tells those who serve, as they may be fetching
+    too: in that direction no pieces are in the way.
+    """
 
     root: Digest
     piece: _Index
@@ -149,6 +149,9 @@ class Refused(_Message, tag="refused", frozen=True, gc=False):
     piece: _Index
     busy: bool = False
 
+
+FetchMessage = PeerHello | Interest | GetLeaves | Get | Cancel | Have
+"""What the fetching side says."""
 
 ServeMessage = PeerHello | Holding | Have | LeavesFollow | PieceFollows | Refused
 """What the serving side says."""

@@ -275,14 +275,18 @@ class Fetch:
         self._expect()
 
     def has(self, source: Source, piece: int) -> None:
-        have = self._holdings.get(source.user)
+        self.user_has(source.user, piece)
+
+    def user_has(self, user: str, piece: int) -> None:
+        """Somebody has one more piece; it matters if they are a source."""
+        have = self._holdings.get(user)
         if have is None or piece >= have.size:
             return
         have.add(piece)
         if self._download is None:
             self._ask_leaves()
         else:
-            self._download.peer_has(source.user, [piece])
+            self._download.peer_has(user, [piece])
             self._send_orders()
 
     def leaves(self, source: Source, data: bytes) -> None:
@@ -380,7 +384,9 @@ class Fetch:
         if receipt.verdict is Verdict.LIE:
             self._drop(source)
         elif receipt.verdict is Verdict.VERIFIED:
-            self._serving.announce(self.manifest.root, piece)
+            for other in self._sources.values():
+                other.announce(piece)
+            self._serving.announce(self.manifest.root, piece, self._sources)
             if receipt.chunk is not None:
                 self._chunk_done()
         self._send_orders()

@@ -6,7 +6,7 @@ Whose request is next is decided by `swarm.uploads`; a few pieces are on their w
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Container
 from itertools import count
 
 import msgspec
@@ -28,6 +28,9 @@ _decoder: msgspec.json.Decoder[wire.FetchMessage] = msgspec.json.Decoder(wire.Fe
 
 Interested = Callable[[bytes, str], None]
 """Told that a user fetches a file from us."""
+
+Has = Callable[[bytes, str, int], None]
+"""Told that a user, who fetches from us, has one more piece of a file."""
 
 Gone = Callable[[Held, DiskError], Awaitable[None]]
 """Told of a file that can't be served any more."""
@@ -80,16 +83,18 @@ class Serving:
         throttle: the limit on what is sent.
         gone: told of files that can't be served any more.
         interested: told of who fetches what.
+        has: told of what they have of it.
     """
 
     def __init__(
-        self, shelf: Shelf, throttle: Throttle, gone: Gone, interested: Interested
+        self, shelf: Shelf, throttle: Throttle, gone: Gone, interested: Interested, has: Has
     ) -> None:
         self.sent_bytes = 0
         self._shelf = shelf
         self._throttle = throttle
         self._gone = gone
         self._interested = interested
+        self._has = has
         self._uploads = Uploads()
         self._fetchers: dict[str, tuple[_Fetcher, trio.Nursery]] = {}
         self._numbers = count(1)
@@ -124,10 +129,11 @@ class Serving:
                     nursery.cancel_scope.cancel()
         self._send_pieces()
 
-    def announce(self, root: bytes, piece: int) -> None:
-        """One more piece of a file is there: tell all whom it concerns."""
+    def announce(self, root: bytes, piece: int, told: Container[str]) -> None:
+        """One more piece of a file is there: tell all whom it concerns, but those who know."""
         for fetcher, _ in self._fetchers.values():
-            fetcher.announce(root, piece)
+            if fetcher.user not in told:
+                fetcher.announce(root, piece)
 
     def forget(self, root: bytes) -> None:
         """A file is not served any more."""
@@ -153,6 +159,8 @@ class Serving:
                     await self._ask(fetcher, root, piece)
                 case wire.Cancel(root, piece):
                     self._uploads.cancel(fetcher.name, root, piece)
+                case wire.Have(root, piece):
+                    self._has(root, fetcher.user, piece)
                 case wire.PeerHello():
                     return
 

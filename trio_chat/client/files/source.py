@@ -99,6 +99,10 @@ class Source:
         """A piece is not wanted any more."""
         self._put(wire.Cancel(self._root, piece))
 
+    def announce(self, piece: int) -> None:
+        """Tell them, who may be fetching too, that we have one more piece."""
+        self._put(wire.Have(self._root, piece))
+
     def ask_leaves(self) -> None:
         """Ask for the hashes of all pieces."""
         self._put(wire.GetLeaves(self._root))

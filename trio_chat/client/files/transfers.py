@@ -104,7 +104,7 @@ class Transfers:
         connect: Connect,
     ) -> None:
         self.serving = Serving(
-            shelf, Throttle(options.upload_rate), self._not_served, self._suggest
+            shelf, Throttle(options.upload_rate), self._not_served, self._suggest, self._user_has
         )
         self._terminal = terminal
         self._directory = options.directory
@@ -312,6 +312,12 @@ class Transfers:
         for job in self._jobs.values():
             if job.fetch is not None and job.fetch.manifest.root == root:
                 job.fetch.suggest(user)
+
+    def _user_has(self, root: bytes, user: str, piece: int) -> None:
+        """Who fetches a file from us has one more piece of it."""
+        for job in self._jobs.values():
+            if job.fetch is not None and job.fetch.manifest.root == root:
+                job.fetch.user_has(user, piece)
 
     def _tell_of_liar(self, job: _Job, user: str) -> None:
         assert self._nursery is not None
