@@ -436,3 +436,36 @@ def test_while_nobody_is_late_no_piece_is_asked_for_twice(
         download.peer_joined(str(number), PieceSet(30, holding))
     assert sum(fetch(download).values()) == 30
     assert download.complete
+
+
+def test_a_seed_is_not_asked_for_what_the_others_will_soon_have_sent() -> None:
+    download = Download(layout_of(1000), PieceSet(1000), 0)
+    download.peer_joined("seed", PieceSet.full(1000))
+    download.peer_joined("other", PieceSet(1000, range(400)))
+    now, sent = 0.0, {"seed": 0, "other": 0}
+    for _ in range(2000):
+        orders = download.orders(now)
+        # Ten pieces a second each, whoever is asked.
+        now += 0.1
+        for peer in sent:
+            owed = [piece for piece, askers in download._askers.items() if askers[0].name == peer]
+            if owed:
+                sent[peer] += 1
+                download.received(peer, owed[0], ok=True, now=now)
+        if not orders:
+            download.expire(now)
+        if download.complete:
+            break
+    assert download.complete
+    # It brings the 600 that nobody else has, and its part of the others while they are many.
+    assert 600 <= sent["seed"] <= 1000 - sent["other"]
+    assert sent["other"] >= 350
+
+
+def test_a_seed_helps_those_who_are_slow() -> None:
+    download = Download(layout_of(1000), PieceSet(1000), 0)
+    download.peer_joined("slow", PieceSet(1000, range(1000 - 1)))
+    download.orders(0.0)
+    download.received("slow", next(iter(download._askers)), ok=True, now=60.0)
+    download.peer_joined("seed", PieceSet.full(1000))
+    assert "seed" in asked(download, 60.0)

@@ -35,6 +35,12 @@ TICK_SECONDS = 0.1
 EARLY_PART = 0.25
 """Near the end an idle peer may be asked too, after this part of the time expected."""
 
+RELIEF_SECONDS = 4.0
+"""A seed is not asked for what the others, who hold it too, can send within this time.
+
+Where all have fast links, this is what leaves the seed its fair share: it has nothing to
+receive, so it would always be the first to have sent something."""
+
 BUSY_SECONDS = 0.5
 """The first pause after a peer has refused because it was asked for too much."""
 
@@ -283,11 +289,24 @@ class Download:
         if len(peer.asked) >= share:
             return None
         piece = self._picker.pick(peer.have) if self._picker.open_count else None
-        if piece is None and not peer.is_seed:
+        if peer.is_seed:
+            if piece is not None and self._others_suffice(piece):
+                return None
+        elif piece is None:
             piece = self._from_seed(peer)
         if piece is None and self._picker.open_count <= len(self._askers):
             piece = self._latest(peer, now)
         return piece
+
+    def _others_suffice(self, piece: int) -> bool:
+        """Whether those that are no seeds will soon have sent all that is open, this too.
+
+        It is the rarest one, so if one of them holds it, all that is open has such a holder.
+        """
+        if not self._picker.holders(piece):
+            return False
+        rate = sum(other.rate for other in self._peers.values() if not other.is_seed)
+        return self._picker.open_count <= rate * RELIEF_SECONDS
 
     def _takes_its_share(self, peer: Peer, piece: int, now: float) -> bool:
         """Whether to move a request to somebody who has just got the piece, and owes nothing.
