@@ -38,6 +38,7 @@ import sys
 import tempfile
 import time
 import xmlrpc.client
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,7 +55,8 @@ LIMIT_BYTES = 20_000_000  # per second
 RECEIVERS = 4
 SMALL_FILES = 10
 SMALL_BYTES = 1024
-WAIT_SECONDS_MAX = 15.0
+WAIT_SECONDS_MAX = 300.0
+LAST_LINES = 80
 
 
 class Process:
@@ -76,6 +78,7 @@ class Process:
         self._poll = selectors.DefaultSelector()
         self._poll.register(self._output, selectors.EVENT_READ)
         self._said = b""
+        self._last: deque[str] = deque(maxlen=LAST_LINES)
 
     def say(self, line: str) -> None:
         """Write a line to it."""
@@ -96,13 +99,14 @@ class Process:
                 text = line.decode(errors="replace")
                 if match := re.search(pattern, text):
                     return match
+                self._last.append(text)
                 if "Error." in text or "[ERROR]" in text:
                     raise RuntimeError(f"it said: {text}")
             if not self._poll.select(max(0.0, deadline - time.monotonic())):
                 return None
             data = os.read(self._output, 65536)
             if not data:
-                raise RuntimeError(f"a client has ended: {self._said!r}")
+                raise RuntimeError("\n".join(["a client has ended; it said:", *self._last]))
             self._said += data
 
     def wait_for(self, pattern: str) -> re.Match[str]:
