@@ -45,6 +45,7 @@ class Guest:
         self.peering = party.network.client()
         self.status: int | None = None
         self.transport: MemoryTransport
+        self.chat: Chat
         self._party = party
         self._life = trio.CancelScope()
         self._ended = trio.Event()
@@ -57,10 +58,10 @@ class Guest:
                 await connection.greet()
                 directory = self._party.directory
                 options = FileOptions(directory / f"downloads of {self.user}")
-                chat = Chat(
+                self.chat = Chat(
                     self.person, connection, self.peering, "server:4000", directory, options
                 )
-                self.status = await chat.run()
+                self.status = await self.chat.run()
         finally:
             self.transport.close()
             self._ended.set()

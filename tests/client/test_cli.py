@@ -12,6 +12,7 @@ import trio
 
 from trio_chat import __version__
 from trio_chat.client import app, cli, security
+from trio_chat.client.files.transfers import FileOptions
 
 
 def _one_line(capfd: pytest.CaptureFixture[str]) -> str:
@@ -51,6 +52,14 @@ def _one_line(capfd: pytest.CaptureFixture[str]) -> str:
         (
             ["127.0.0.1", "4000", "--peer-host", ""],
             "--peer-host must be an address or a host name",
+        ),
+        *(
+            (
+                ["127.0.0.1", "4000", option, rate],
+                f"{option} must be bytes per second, such as 500K or 20M, not '{rate}'",
+            )
+            for option in ("--upload-limit", "--download-limit")
+            for rate in ("0", "0.5", "", "x", "1T", "1MB", "1e9", "\u0661", "nan", "9" * 5000)
         ),
         *(
             (["127.0.0.1", port], f"PORT must be a number from 1 to 65535, not '{port}'")
@@ -104,6 +113,23 @@ def test_where_other_clients_connect(
 
     monkeypatch.setattr(app, "run", run)
     assert cli.main(["127.0.0.1", "4000", *argv]) == 7
+
+
+@pytest.mark.parametrize(
+    ("text", "rate"),
+    [("500", 500.0), ("500K", 500_000.0), ("1.5m", 1_500_000.0), ("2G", 2_000_000_000.0)],
+)
+def test_limits_of_transfers(text: str, rate: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def run(*arguments: object) -> int:
+        options = arguments[7]
+        assert isinstance(options, FileOptions)
+        assert (options.upload_rate, options.download_rate) == (rate, None)
+        assert options.directory == Path("downloads")
+        return 7
+
+    monkeypatch.setattr(app, "run", run)
+    argv = ["127.0.0.1", "4000", "--upload-limit", text, "--download-dir", "downloads"]
+    assert cli.main(argv) == 7
 
 
 @pytest.mark.parametrize(

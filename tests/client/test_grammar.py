@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import os
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -38,6 +40,92 @@ def test_meanings(line: str, meaning: Line | None) -> None:
     if meaning is None:
         meaning = wire.Message(UNNUMBERED, "yoda", line.removeprefix("message yoda "))
     assert parse(line) == meaning
+
+
+@pytest.mark.parametrize(
+    ("line", "meaning"),
+    [
+        ("register /a/b.bin", grammar.RegisterFile(Path("/a/b.bin"))),
+        ("register /a b/c  d.bin ", grammar.RegisterFile(Path("/a b/c  d.bin"))),
+        ('register "/a b/c.bin"', grammar.RegisterFile(Path("/a b/c.bin"))),
+        ("register '/a b/ c'", grammar.RegisterFile(Path("/a b/ c"))),
+        ("register /a/b'", grammar.RegisterFile(Path("/a/b'"))),
+        ("register ~/a", grammar.RegisterFile(Path("/home/of luke/a"))),
+        ('register "~/a b"', grammar.RegisterFile(Path("/home/of luke/a b"))),
+        ("register a", grammar.RegisterFile(Path.cwd() / "a")),
+        ('register "~nobody here/a"', grammar.RegisterFile(Path.cwd() / "~nobody here/a")),
+        ("searchFile a b.bin", wire.Search(UNNUMBERED, "a b.bin")),
+        ("searchFile 'a b.bin'", wire.Search(UNNUMBERED, "a b.bin")),
+        ("searchChunk a.bin 3", wire.Search(UNNUMBERED, "a.bin", (3,))),
+        ("searchChunk a.bin 1 4", wire.Search(UNNUMBERED, "a.bin", (1, 4))),
+        ("searchChunk a.bin 4,1", wire.Search(UNNUMBERED, "a.bin", (1, 4))),
+        ("searchChunk a b.bin 2-5, 10", wire.Search(UNNUMBERED, "a b.bin", (2, 3, 4, 5, 10))),
+        ('searchChunk "a 7" 2', wire.Search(UNNUMBERED, "a 7", (2,))),
+        ("download a b.bin", grammar.Download("a b.bin")),
+        ('download "a b.bin"', grammar.Download("a b.bin")),
+        ("download -rf", grammar.Download("-rf")),
+        ("downloads", grammar.ListDownloads()),
+        ("cancel a b.bin", grammar.Cancel("a b.bin")),
+        ("private luke download a.bin 3", grammar.DownloadChunks("luke", "a.bin", "3")),
+        ("private luke download  a.bin\t2-4,7", grammar.DownloadChunks("luke", "a.bin", "2-4,7")),
+        ("private luke download a.bin", grammar.Private("luke", "download a.bin")),
+        ("private luke download", grammar.Private("luke", "download")),
+        ("private luke download it now", grammar.Private("luke", "download it now")),
+        ("private luke download a b 3", grammar.Private("luke", "download a b 3")),
+        ("private luke downloads a 3", grammar.Private("luke", "downloads a 3")),
+        ("private luke Download a 3", grammar.Private("luke", "Download a 3")),
+    ],
+)
+def test_meanings_of_what_concerns_files(
+    line: str, meaning: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", "/home/of luke")
+    assert parse(line) == meaning
+
+
+def test_a_current_directory_that_is_gone_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone() -> str:
+        raise FileNotFoundError(2, "No such file or directory")
+
+    monkeypatch.setattr(os, "getcwd", gone)
+    with pytest.raises(UsageError, match="The current directory is gone; type the whole path"):
+        parse("register a")
+    assert parse("register /a") == grammar.RegisterFile(Path("/a"))
+
+
+@pytest.mark.parametrize(
+    ("line", "error"),
+    [
+        ("register", "Usage: register <filename>"),
+        ('register ""', "Usage: register <filename>"),
+        ("register a\0b", "Usage: register <filename>"),
+        ("searchFile", "Usage: searchFile <filename>"),
+        ("searchChunk a.bin", "Usage: searchChunk <filename> <chunks>"),
+        ("searchChunk a.bin x", "Usage: searchChunk <filename> <chunks>"),
+        ("searchChunk a.bin 0", "The file has the chunks 1 to 10, and no chunk 0"),
+        ("searchChunk a.bin 11", "The file has the chunks 1 to 10, and no chunk 11"),
+        ("searchChunk a.bin 5-2", "A range of chunks is written like 2-5, not 5-2"),
+        ("searchChunk a.bin 1--2", "Chunks are written like 3 or 1,4 or 2-5, not 1--2"),
+        ("searchChunk a.bin 9999999999", "Chunks are written like 3 or 1,4 or 2-5, not 9999999999"),
+        ("download", "Usage: download <filename>"),
+        ("downloads now", "Usage: downloads"),
+        ("cancel", "Usage: cancel <filename>"),
+        ("download " + "x" * 256, "A file's name has at most 255 bytes"),
+        ("searchFile " + "\u00e4" * 128, "A file's name has at most 255 bytes"),
+    ],
+)
+def test_what_makes_no_sense_about_files(line: str, error: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse(line)
+    assert str(caught.value) == f"Error. {error}"
+
+
+def test_the_list_of_commands_fits_a_terminal() -> None:
+    listed = parse("help")
+    assert isinstance(listed, Help)
+    assert max(len(line) for line in listed.lines) <= 80
+    for command in ("register", "searchFile", "searchChunk", "download", "downloads", "cancel"):
+        assert any(line.split()[0] == command for line in listed.lines)
 
 
 @pytest.mark.parametrize(

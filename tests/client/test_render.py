@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import unicodedata
+from pathlib import Path
 
 import pytest
 from hypothesis import example, given
@@ -10,6 +11,7 @@ from trio_chat.client import render as module
 from trio_chat.client.render import clean_line, clean_lines, render
 from trio_chat.errors import ErrorCode, ProtocolViolation
 from trio_chat.protocol import messages as wire
+from trio_chat.swarm.manifest import Manifest
 
 EVIL = "ev\x1b[2Jil\n"
 
@@ -199,3 +201,91 @@ def test_one_unconfirmed_message_or_more() -> None:
 def test_names_control_nothing_here_either(line: str) -> None:
     assert line.isprintable()
     assert "evil" in line
+
+
+ROOT = b"r" * 32
+
+
+def _file(name: str = "a.bin", size: int = 1000, chunks: int = 10) -> wire.File:
+    return wire.File(name, size, chunks, 16384, ROOT)
+
+
+def _manifest(size: int, name: str = "a.bin") -> Manifest:
+    return Manifest(name=name, size=size, chunks=min(size, 10), piece_bytes=16384, root=ROOT)
+
+
+@pytest.mark.parametrize(
+    ("found", "chunks", "lines"),
+    [
+        (wire.Found(1), (), ["Not available"]),
+        (
+            wire.Found(
+                1, _file(), (wire.Holder("hans", tuple(range(1, 11))), wire.Holder("yoda", (3,)))
+            ),
+            (),
+            [
+                "Available: a.bin, 1000 bytes",
+                "hans: all 10 chunks",
+                "yoda: chunk 3 of 10",
+            ],
+        ),
+        (
+            wire.Found(1, _file(), (wire.Holder("hans", (1, 2, 3, 7)),)),
+            (1, 2, 3, 7),
+            ["Available: a.bin, 1000 bytes", "hans: chunks 1-3, 7 of 10"],
+        ),
+        (
+            wire.Found(1, _file(size=1, chunks=1), (wire.Holder("hans", (1,)),)),
+            (),
+            ["Available: a.bin, 1 byte", "hans: all of it"],
+        ),
+        (
+            wire.Found(1, _file(EVIL, 2**53 - 1), (wire.Holder(EVIL, (10**9, 1)),)),
+            (),
+            ["Available: evil , 8192.0 TiB", "evil : chunks 1, 1000000000 of 10"],
+        ),
+    ],
+)
+def test_what_was_found(found: wire.Found, chunks: tuple[int, ...], lines: list[str]) -> None:
+    assert render(found, wire.Search(1, "a.bin", chunks)) == lines
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        (
+            module.registered(_manifest(1_000_003), new=True),
+            "Ok. a.bin is registered: 1,000,003 bytes in 10 chunks of 100,000 bytes",
+        ),
+        (
+            module.registered(_manifest(1, EVIL), new=False),
+            "Ok. evil  was registered already: 1 byte in 1 chunk; you serve all of it now",
+        ),
+        (
+            module.progress("a.bin", 1000, 250, 100.0, 1),
+            "a.bin [###############     ]  75% 100 bytes/s, 0:02 left, 1 peer",
+        ),
+        (
+            module.progress("a.bin", 10**12, 10**12, 1024.0, 0),
+            "a.bin [                    ]   0% 1.0 KiB/s, 271267:21:40 left, 0 peers",
+        ),
+        (
+            module.progress("a.bin", 0, 0, 0.0, 2),
+            "a.bin [####################] 100% 0 bytes/s, 2 peers",
+        ),
+        (
+            module.downloaded(_manifest(2048), Path("/d/a.bin"), 2.0, {"yoda": 512, "hans": 1536}),
+            "Downloaded a.bin, 2.0 KiB in 2.0 s, 1.0 KiB/s; from hans 75%, yoda 25%: /d/a.bin",
+        ),
+        (
+            module.downloaded(_manifest(0), Path("/d/\x1b[2Ja"), 0.0, {}),
+            "Downloaded a.bin, 0 bytes: /d/a",
+        ),
+        (
+            module.chunks_downloaded(_manifest(20), (1, 2, 5), EVIL),
+            "Downloaded chunks 1-2,5 of a.bin from evil ",
+        ),
+    ],
+)
+def test_what_is_said_of_files(line: str, shown: str) -> None:
+    assert line == shown

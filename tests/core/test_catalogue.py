@@ -224,3 +224,12 @@ def test_a_client_that_takes_its_session_over_says_anew_what_it_holds() -> None:
     assert book.ask("yoda", Search(2, "a.bin")) == ["yoda < found 2 none []"]
     book.ask("again", Register(92, file(), (4,)))
     assert book.ask("yoda", Search(3, "a.bin")) == ["yoda < found 3 a.bin [hans:4]"]
+
+
+def test_a_user_who_loses_one_file_keeps_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "FILES_USER_MAX", 2)
+    catalogue = Catalogue((("hans", file("a")), ("hans", file("b"))))
+    assert not catalogue.has_room_for("hans")
+    catalogue.remove("a")
+    assert catalogue.has_room_for("hans")
+    assert tuple(catalogue) == (("hans", file("b")),)

@@ -129,6 +129,7 @@ def test_what_can_not_be_done_is_said(chat: Stage) -> None:
         "register /nowhere/x",
         f"register {chat.directory}",
         f"register {other}",
+        f"register {make_file(chat, 'empty', 0)}",
         "register",
         "download b.bin",
         "cancel a.bin",
@@ -139,6 +140,7 @@ def test_what_can_not_be_done_is_said(chat: Stage) -> None:
     for line in (
         "Error. there is no file /nowhere/x",
         f"Error. {chat.directory} is not a file",
+        f"Error. {chat.directory / 'empty'} is empty; there is nothing to share",
         "Error. Another file is registered as a.bin already. Please rename yours",
         "Error. Usage: register <filename>",
         "Error. Cannot download b.bin: Not available",
@@ -154,17 +156,16 @@ def test_what_can_not_be_done_is_said(chat: Stage) -> None:
     hans.wait_for("luke: all 10 chunks")
 
 
-@pytest.mark.parametrize("size", [0, 1, 7, 10, 11])
+@pytest.mark.parametrize("size", [1, 7, 10, 11])
 def test_files_may_be_tiny(chat: Stage, size: int) -> None:
     path = make_file(chat, size=size)
     hans, luke = open_client(chat, "hans"), open_client(chat, "luke")
     register(hans, path)
     luke.send("searchFile a.bin", "download a.bin")
-    if size:
-        wait_for_download(luke, "a.bin")
-        assert_arrived(chat, "luke", path)
-    else:
-        luke.wait_for("Not available")
+    wait_for_download(luke, "a.bin")
+    assert_arrived(chat, "luke", path)
+    hans.send("downloads")
+    hans.wait_for(f"Sent to others: {size} byte{'' if size == 1 else 's'}")
 
 
 def test_a_user_who_has_blocked_another_serves_them_nothing(chat: Stage) -> None:

@@ -137,7 +137,12 @@ class Chat:
             await nursery.start(self._transfers.run)
             nursery.start_soon(self._connection.run)
             nursery.start_soon(run_until_end, partial(self._watch_signals, signals))
-            nursery.start_soon(run_until_end, self._watch_links)
+            nursery.start_soon(
+                run_until_end, partial(self._watch_terminal, self._links.terminal_gone)
+            )
+            nursery.start_soon(
+                run_until_end, partial(self._watch_terminal, self._transfers.terminal_gone)
+            )
             nursery.start_soon(run_until_end, self._read)
             nursery.start_soon(run_until_end, self._converse)
 
@@ -361,7 +366,7 @@ class Chat:
         transfers, wait = self._transfers, not self._terminal.interactive
         match meaning:
             case grammar.RegisterFile(path):
-                await transfers.register(path)
+                await transfers.register(path, wait=wait)
             case grammar.Download(name):
                 await transfers.download(name, wait=wait)
             case grammar.DownloadChunks(user, name, chunks):
@@ -414,8 +419,8 @@ class Chat:
             unanswered -= 1
         return Ending(1, (render.unconfirmed(unanswered),)) if unanswered else Ending(0)
 
-    async def _watch_links(self) -> Ending:
-        await self._links.terminal_gone.wait()
+    async def _watch_terminal(self, gone: trio.Event) -> Ending:
+        await gone.wait()
         return Ending(1)
 
     async def _watch_signals(self, signals: AsyncIterator[int]) -> Ending:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from msgspec import Struct
@@ -270,10 +271,13 @@ def _unquoted(words: str) -> str:
 
 
 def _path(words: str) -> Path:
+    path = Path(_unquoted(words))
     try:
-        return Path(_unquoted(words)).expanduser().absolute()
-    except RuntimeError:  # there is no such user
-        return Path(words).absolute()
+        with suppress(RuntimeError):  # there is no such user
+            path = path.expanduser()
+        return path.absolute()
+    except OSError:
+        raise UsageError("Error. The current directory is gone; type the whole path") from None
 
 
 def _name(words: str) -> str:
@@ -379,7 +383,7 @@ COMMANDS = (
     Command(
         name="startprivate",
         parameters=("user",),
-        summary="Connect to a user directly, for private messages",
+        summary="Connect to a user, for private messages",
         details=(
             "Private messages do not go through the server. Once either side has started,",
             "both can send them.",

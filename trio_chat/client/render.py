@@ -252,7 +252,8 @@ def _format_bytes(size: float) -> str:
 
 def registered(manifest: Manifest, *, new: bool) -> str:
     """A file was registered by our user."""
-    name, size = clean_line(manifest.name), f"{manifest.size:,} bytes"
+    name = clean_line(manifest.name)
+    size = f"{manifest.size:,} byte{'' if manifest.size == 1 else 's'}"
     chunks = f"{manifest.chunks} chunk{'' if manifest.chunks == 1 else 's'}"
     if manifest.chunks > 1:
         chunks += f" of {manifest.chunk_bytes:,} bytes"
@@ -286,6 +287,11 @@ def downloaded(manifest: Manifest, path: Path, seconds: float, received: Mapping
     sources = f"; from {shares}" if shares else ""
     size = _format_bytes(manifest.size)
     return f"Downloaded {clean_line(manifest.name)}, {size}{rate}{sources}: {clean_line(str(path))}"
+
+
+def sent_to_others(size: int) -> str:
+    """How much of our files, or of what we fetched, went to others."""
+    return f"Sent to others: {_format_bytes(size)}"
 
 
 def chunks_downloaded(manifest: Manifest, chunks: Sequence[int], user: str) -> str:

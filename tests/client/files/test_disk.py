@@ -81,10 +81,10 @@ def test_a_file_that_shrinks_while_it_is_hashed_is_refused(source: Path) -> None
         hash_file(source, lambda done, size: os.truncate(source, 10))
 
 
-def test_an_empty_file_has_a_hash_too(tmp_path: Path) -> None:
+def test_an_empty_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").touch()
-    manifest, leaves, _ = hash_file(tmp_path / "empty", ignore)
-    assert (manifest.size, manifest.chunks, leaves.packed) == (0, 0, b"")
+    with pytest.raises(DiskError, match="empty is empty; there is nothing to share"):
+        hash_file(tmp_path / "empty", ignore)
 
 
 def test_a_part_becomes_the_file_when_all_is_there(source: Path, tmp_path: Path) -> None:
@@ -100,6 +100,10 @@ def test_a_part_becomes_the_file_when_all_is_there(source: Path, tmp_path: Path)
     assert disk.version_of(path) == version
     assert [entry.name for entry in directory.iterdir()] == ["a.bin"]
     assert path.stat().st_mode & 0o777 == 0o666 & ~_umask()
+
+
+def _open_files() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 
 def _umask() -> int:
@@ -238,3 +242,102 @@ def test_a_file_lands_in_the_download_directory_whatever_its_name(
     assert path.parent == directory
     assert [entry.name for entry in directory.iterdir()] == [path.name]
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["a.bin", "downloads"]
+
+
+def test_two_users_who_share_a_directory_share_no_part(source: Path, tmp_path: Path) -> None:
+    manifest, leaves = described(source)
+    directory = tmp_path / "downloads"
+    luke, yoda = (PartFile(directory, manifest, user) for user in ("luke", "yoda"))
+    store_all(luke, leaves)
+    assert len(yoda.verify(leaves, ignore)) == 0
+    store_all(yoda, leaves)
+    names = [part.finish()[0].name for part in (luke, yoda)]
+    luke.close()
+    yoda.close()
+    assert names == ["a.bin", "a (2).bin"]
+    assert sorted(entry.name for entry in directory.iterdir()) == sorted(names)
+
+
+def test_a_part_that_is_in_use_is_left_alone(source: Path, tmp_path: Path) -> None:
+    manifest, _ = described(source)
+    part = PartFile(tmp_path, manifest, "luke")
+    before = _open_files()
+    with pytest.raises(DiskError, match="another client is fetching it into"):
+        PartFile(tmp_path, manifest, "luke")
+    assert _open_files() == before
+    part.close()
+    PartFile(tmp_path, manifest, "luke").close()
+
+
+def test_a_part_that_can_not_be_made_leaves_no_open_file(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest, _ = described(source)
+
+    def too_large(*_: object) -> None:
+        raise OSError(27, "File too large")
+
+    before = _open_files()
+    monkeypatch.setattr(os, "ftruncate", too_large)
+    with pytest.raises(DiskError, match="File too large"):
+        PartFile(tmp_path / "downloads", manifest)
+    assert _open_files() == before
+
+
+def test_a_part_that_somebody_removes_leaves_no_empty_file(source: Path, tmp_path: Path) -> None:
+    manifest, leaves = described(source)
+    directory = tmp_path / "downloads"
+    part = PartFile(directory, manifest)
+    store_all(part, leaves)
+    part.path.unlink()
+    with pytest.raises(DiskError, match="cannot write to"):
+        part.finish()
+    part.close()
+    assert list(directory.iterdir()) == []
+
+
+def test_there_are_only_so_many_names(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest, leaves = described(source)
+    part = PartFile(tmp_path / "downloads", manifest)
+    store_all(part, leaves)
+    monkeypatch.setattr(disk, "_names", lambda directory, name: [source])
+    with pytest.raises(DiskError, match="has too many files of this name"):
+        part.finish()
+    part.close()
+    assert source.read_bytes() == DATA
+
+
+def test_a_file_that_may_not_be_read_is_a_clear_error(
+    source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> int:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(DiskError, match=r"^cannot read .*a\.bin: Permission denied$"):
+        hash_file(source, ignore)
+
+
+def test_a_disk_that_can_not_be_read_is_a_clear_error(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest, leaves = described(source)
+    part = PartFile(tmp_path / "downloads", manifest)
+    store_all(part, leaves)
+
+    def fail(*_: object) -> int:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "preadv", fail)
+    with pytest.raises(DiskError, match=r"cannot read .*: Input/output error"):
+        hash_file(source, ignore)
+    with pytest.raises(DiskError, match="Input/output error"):
+        part.verify(leaves, ignore)
+    part.close()
+
+
+def test_a_file_without_a_suffix_gets_a_number_too(tmp_path: Path) -> None:
+    names = disk._names(tmp_path, "README")
+    assert [next(names).name for _ in range(2)] == ["README", "README (2)"]

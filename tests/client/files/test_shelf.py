@@ -6,9 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from trio_chat.client.files.disk import hash_file
 from trio_chat.client.files.shelf import Held, Shelf
+from trio_chat.swarm.manifest import Leaves
 from trio_chat.swarm.pieces import PieceSet
 
 
@@ -40,8 +42,8 @@ def test_what_is_removed_is_forgotten(held: Held, tmp_path: Path) -> None:
     path = tmp_path / "shared.jsonl"
     shelf = opened(path)
     shelf.put(held)
-    shelf.remove(held.manifest.root)
-    shelf.remove(held.manifest.root)
+    shelf.remove(held)
+    shelf.remove(held)
     assert list(shelf) == list(opened(path)) == []
 
 
@@ -85,3 +87,44 @@ def test_a_state_that_can_not_be_written_is_said_once(held: Held, tmp_path: Path
     shelf.put(held)
     assert shelf.notice is None
     assert shelf.get(held.manifest.root) is held
+
+
+def test_the_same_bytes_may_have_several_names(held: Held, tmp_path: Path) -> None:
+    path = tmp_path / "shared.jsonl"
+    shelf = opened(path)
+    copy = tmp_path / "b.bin"
+    copy.write_bytes(held.path.read_bytes())
+    manifest, leaves, version = hash_file(copy, lambda done, size: None)
+    other = Held(leaves, copy, version, PieceSet.full(manifest.pieces))
+    shelf.put(held)
+    shelf.put(other)
+    root = held.manifest.root
+    assert root == manifest.root
+    assert [each.manifest.name for each in shelf.all_of(root)] == ["a.bin", "b.bin"]
+    assert [each.manifest.name for each in opened(path)] == ["a.bin", "b.bin"]
+    shelf.remove(held)
+    assert shelf.get(root) is other
+    assert [each.manifest.name for each in opened(path)] == ["b.bin"]
+    shelf.remove(other)
+    assert shelf.get(root) is None
+
+
+def test_what_is_complete_is_served_before_what_is_not(held: Held, tmp_path: Path) -> None:
+    shelf = opened(tmp_path / "shared.jsonl")
+    other = replace(held.manifest, name="b.bin")
+    part = Held(Leaves(other, held.leaves.packed), held.path, None, PieceSet(other.pieces))
+    shelf.put(part)
+    assert shelf.get(other.root) is part
+    shelf.put(held)
+    assert shelf.get(other.root) is held
+
+
+def test_what_was_replaced_is_not_removed_with_what_was_there_before(
+    held: Held, tmp_path: Path
+) -> None:
+    shelf = opened(tmp_path / "shared.jsonl")
+    old = Held(held.leaves, held.path, None, PieceSet(held.manifest.pieces))
+    shelf.put(old)
+    shelf.put(held)
+    shelf.remove(old)
+    assert list(shelf) == [held]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import trio
 from trio.testing import MockClock
 
@@ -48,3 +49,19 @@ async def test_a_pause_earns_no_credit(autojump_clock: MockClock) -> None:
     await throttle.take(500)
     await throttle.take(500)
     assert trio.current_time() - start == 0.5
+
+
+async def test_what_was_cancelled_costs_nothing(autojump_clock: MockClock) -> None:
+    throttle = Throttle(1000)
+    await throttle.take(1000)
+    for _ in range(5):
+        with trio.move_on_after(0):
+            await throttle.take(100_000)
+    start = trio.current_time()
+    await throttle.take(1)
+    assert trio.current_time() - start == pytest.approx(1.0)
+
+
+def test_a_limit_is_known() -> None:
+    assert Throttle(1.0).is_limited
+    assert not Throttle(None).is_limited

@@ -7,6 +7,8 @@ state that could be lost, or be wrong, when the client is killed.
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -59,7 +61,7 @@ def hash_file(path: Path, tell: Callable[[int, int], None]) -> tuple[Manifest, L
         tell: takes the bytes done and the size, now and then, from this thread.
 
     Raises:
-        DiskError: if it can't be read, is no file, or changes meanwhile.
+        DiskError: if it can't be read, is no file, is empty, or changes meanwhile.
     """
     try:
         file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -71,6 +73,8 @@ def hash_file(path: Path, tell: Callable[[int, int], None]) -> tuple[Manifest, L
         if not stat.S_ISREG(os.fstat(file).st_mode):
             raise DiskError(f"{path} is not a file")
         before = _version(file)
+        if before.size == 0:
+            raise DiskError(f"{path} is empty; there is nothing to share")
         layout = Layout.of(before.size)
         leaves = bytearray()
         buffer = memoryview(bytearray(layout.piece_bytes))
@@ -82,13 +86,13 @@ def hash_file(path: Path, tell: Callable[[int, int], None]) -> tuple[Manifest, L
             tell(offset + size, before.size)
         if _version(file) != before:
             raise ChangedError(f"{path} was changed while it was read; try again")
+        manifest = Manifest.build(path.name, layout, leaves)
     except OSError as error:
         raise DiskError(f"cannot read {path}: {error.strerror}") from error
     except ValueError as error:
         raise DiskError(f"{path} cannot be shared: {error}") from error
     finally:
         os.close(file)
-    manifest = Manifest.build(path.name, layout, leaves)
     return manifest, Leaves(manifest, bytes(leaves)), before
 
 
@@ -133,26 +137,38 @@ class PartFile:
 
     Attributes:
         path: where it lies until it is complete.
+        is_new: whether nothing of it was here before.
 
     Args:
         directory: the download directory; made if there is none.
         manifest: of the file.
+        user: who fetches it; others who share the directory have parts of their own.
 
     Raises:
-        DiskError: if it can't be made.
+        DiskError: if it can't be made, or another process has it open.
     """
 
-    def __init__(self, directory: Path, manifest: Manifest) -> None:
+    def __init__(self, directory: Path, manifest: Manifest, user: str = "") -> None:
         self.manifest = manifest
         name = safe_name(manifest.name).encode()[:100].decode(errors="ignore")
-        self.path = directory / f".{name}.{manifest.root.hex()[:16]}.part"
+        key = hashlib.sha256(manifest.root + user.encode()).hexdigest()[:16]
+        self.path = directory / f".{name}.{key}.part"
         self._directory = directory
         try:
             directory.mkdir(parents=True, exist_ok=True)
             flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
             self._file = os.open(self.path, flags, 0o600)
-            os.ftruncate(self._file, manifest.size)
         except OSError as error:
+            raise self._failure(error) from error
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self.is_new = os.fstat(self._file).st_size == 0
+            os.ftruncate(self._file, manifest.size)
+        except BlockingIOError:
+            self.close()
+            raise DiskError(f"another client is fetching it into {directory}") from None
+        except OSError as error:
+            self.close()
             raise self._failure(error) from error
 
     def verify(self, leaves: Leaves, tell: Callable[[int, int], None]) -> PieceSet:
@@ -206,12 +222,16 @@ class PartFile:
                     os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
                 except FileExistsError:
                     continue
-                self.path.replace(target)
+                try:
+                    self.path.replace(target)
+                except OSError:
+                    target.unlink()
+                    raise
                 _sync_directory(self._directory)
                 return target, _version(self._file)
         except OSError as error:
             raise self._failure(error) from error
-        raise AssertionError("there is always one more name")
+        raise DiskError(f"{self._directory} has too many files of this name")
 
     def close(self) -> None:
         """Let go of the file, which stays as it is."""

@@ -9,6 +9,7 @@ missing the file gets its name, and that is the end of the tasks.
 from __future__ import annotations
 
 import math
+import random
 import secrets
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
@@ -57,6 +58,7 @@ class Fetch:
         manifest: of the file.
         received_bytes: of pieces from each user, so far; what was sent twice counts twice.
         liars: users who have sent wrong bytes.
+        held: what of it is served, once it is known what is here.
 
     Args:
         manifest: see above.
@@ -91,6 +93,7 @@ class Fetch:
         self.manifest = manifest
         self.received_bytes: dict[str, int] = {}
         self.liars: set[str] = set()
+        self.held: Held | None = None
         self.checked_bytes = 0
         self._chunks = chunks
         self._part = part
@@ -154,7 +157,9 @@ class Fetch:
                         self._send_orders()
                 self._nursery.cancel_scope.cancel()
         except* DiskError as errors:
-            raise FetchError(str(errors.exceptions[0])) from None
+            self._fail(str(errors.exceptions[0]))
+        finally:
+            self._nursery = None
         if self._failure is not None:
             raise FetchError(self._failure)
 
@@ -187,6 +192,7 @@ class Fetch:
         last_seen = trio.current_time()
         holders = self._first_holders
         while True:
+            random.shuffle(holders)  # so that not everybody asks the same ones
             for user in holders:
                 self.suggest(user)
             self._expect()
@@ -225,15 +231,18 @@ class Fetch:
                     await source.greet()
                 self._sources[user] = source
                 await source.run(self)
-        except (ConnectError, ProtocolViolation, trio.TooSlowError, trio.BrokenResourceError):
+        except (ConnectError, trio.TooSlowError, trio.BrokenResourceError):
             pass
+        except ProtocolViolation:
+            self._leave(user, retry_seconds=math.inf)
+            return
         self._leave(user)
 
-    def _leave(self, user: str) -> None:
+    def _leave(self, user: str, retry_seconds: float = RETRY_SECONDS) -> None:
         self._busy.discard(user)
         self._holdings.pop(user, None)
         source = self._sources.pop(user, None)
-        self._retry_at[user] = trio.current_time() + RETRY_SECONDS
+        self._retry_at[user] = trio.current_time() + retry_seconds
         if self._download is not None:
             self._download.peer_left(user)
         if source is not None and source is self._leaves_from:
@@ -331,20 +340,18 @@ class Fetch:
     async def _check(self, leaves: Leaves) -> None:
         """See what is here from an earlier try, then begin."""
         self._leaves = leaves
-        held = self._shelf.get(self.manifest.root)
-        if held is not None:
-            have = held.have
-        else:
-            have = await trio.to_thread.run_sync(self._part.verify, leaves, self._note_checked)
+        have = await trio.to_thread.run_sync(self._part.verify, leaves, self._note_checked)
         self._begin(leaves, have)
 
     def _note_checked(self, done: int, _size: int) -> None:
+        trio.from_thread.check_cancelled()  # a large file must keep nobody waiting
         self.checked_bytes = done
 
     def _begin(self, leaves: Leaves, have: PieceSet) -> None:
         self._leaves = leaves
         self._download = Download(self.manifest, have, secrets.randbits(32), self._chunks)
-        self._shelf.put(Held(leaves, self._part.path, None, self._download.have))
+        self.held = Held(leaves, self._part.path, None, self._download.have)
+        self._shelf.put(self.held)
         if have:
             self._chunk_done()
         for user in self._holdings:

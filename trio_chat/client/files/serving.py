@@ -6,7 +6,7 @@ Whose request is next is decided by `swarm.uploads`; a few pieces are on their w
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Callable, Container
+from collections.abc import Callable, Container
 from itertools import count
 
 import msgspec
@@ -32,8 +32,8 @@ Interested = Callable[[bytes, str], None]
 Has = Callable[[bytes, str, int], None]
 """Told that a user, who fetches from us, has one more piece of a file."""
 
-Gone = Callable[[Held, DiskError], Awaitable[None]]
-"""Told of a file that can't be served any more."""
+Gone = Callable[[Held, DiskError], bool]
+"""Told of a file that could not be read; says whether it is not served any more."""
 
 
 class _Fetcher:
@@ -143,17 +143,21 @@ class Serving:
 
     async def _answer(self, fetcher: _Fetcher) -> None:
         stream = FileStream(fetcher.transport, _decoder)
-        if not isinstance(await stream.receive(), wire.PeerHello):
+        hello = None
+        with trio.move_on_after(limits.PEER_CONNECT_SECONDS_MAX):
+            hello = await stream.receive()
+        if not isinstance(hello, wire.PeerHello):
             return
         await fetcher.send(wire.PeerHello(wire.PEER_PROTOCOL_VERSION))
         while (message := await stream.receive()) is not None:
             match message:
                 case wire.Interest(root):
-                    await self._tell_holding(fetcher, root)
-                    self._interested(root, fetcher.user)
+                    if await self._tell_holding(fetcher, root):
+                        self._interested(root, fetcher.user)
                 case wire.GetLeaves(root):
                     held = self._shelf.get(root)
                     leaves = b"" if held is None else held.leaves.packed
+                    await self._throttle.take(len(leaves))
                     await fetcher.send(wire.LeavesFollow(root, len(leaves)), leaves)
                 case wire.Get(root, piece):
                     await self._ask(fetcher, root, piece)
@@ -164,12 +168,15 @@ class Serving:
                 case wire.PeerHello():
                     return
 
-    async def _tell_holding(self, fetcher: _Fetcher, root: bytes) -> None:
+    async def _tell_holding(self, fetcher: _Fetcher, root: bytes) -> bool:
+        """Say what is there of a file; return whether it is served."""
         async with fetcher.turn:  # what comes to be there from now on is told after this
             held = self._shelf.get(root)
             pieces = b"" if held is None else held.have.to_bytes()
-            fetcher.interests.add(root)
+            if held is not None:
+                fetcher.interests.add(root)
             await fetcher.transport.send_all(encode_line(wire.Holding(root, pieces)) + b"\n")
+        return held is not None
 
     async def _ask(self, fetcher: _Fetcher, root: bytes, piece: int) -> None:
         held = self._shelf.get(root)
@@ -212,8 +219,8 @@ class Serving:
                     read_span, held.path, held.version, offset, size
                 )
             except DiskError as error:
-                await fetcher.send(wire.Refused(upload.file, upload.piece))
-                await self._gone(held, error)
+                is_gone = self._gone(held, error)
+                await fetcher.send(wire.Refused(upload.file, upload.piece, busy=not is_gone))
                 return
             async with fetcher.turn:
                 header = wire.PieceFollows(upload.file, upload.piece, size)

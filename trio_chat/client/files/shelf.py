@@ -65,7 +65,7 @@ _decoder = msgspec.json.Decoder(_Entry)
 
 
 class Shelf:
-    """The files that are served, by the root of their hashes.
+    """The files that are served, by the root of their hashes, and by name if bytes have several.
 
     Attributes:
         notice: what to tell the person about the file below, once; none if it is fine.
@@ -75,25 +75,40 @@ class Shelf:
     def __init__(self) -> None:
         self.notice: str | None = None
         self._path: Path | None = None
-        self._held: dict[bytes, Held] = {}
+        self._held: dict[bytes, dict[str, Held]] = {}
 
     def __iter__(self) -> Iterator[Held]:
-        return iter(list(self._held.values()))
+        return iter([held for copies in self._held.values() for held in copies.values()])
 
     def get(self, root: bytes) -> Held | None:
-        """The file with this root."""
-        return self._held.get(root)
+        """The file with this root; a complete one, if there is one."""
+        first = None
+        for held in self._held.get(root, {}).values():
+            if held.version is not None:
+                return held
+            first = first or held
+        return first
+
+    def all_of(self, root: bytes) -> list[Held]:
+        """The files with this root: the same bytes under different names."""
+        return list(self._held.get(root, {}).values())
 
     def put(self, held: Held) -> None:
-        """Serve a file from now on, instead of what was there of it before."""
-        self._held[held.manifest.root] = held
+        """Serve a file from now on, instead of what was there of it under its name before."""
+        self._held.setdefault(held.manifest.root, {})[held.manifest.name] = held
         if held.version is not None:
             self._write()
 
-    def remove(self, root: bytes) -> None:
+    def remove(self, held: Held) -> None:
         """Serve a file no longer."""
-        held = self._held.pop(root, None)
-        if held is not None and held.version is not None:
+        root, name = held.manifest.root, held.manifest.name
+        copies = self._held.get(root, {})
+        if copies.get(name) is not held:
+            return
+        del copies[name]
+        if not copies:
+            del self._held[root]
+        if held.version is not None:
             self._write()
 
     def open(self, path: Path) -> None:
@@ -109,7 +124,7 @@ class Shelf:
         for line in lines[-limits.FILES_USER_MAX :]:
             held = _read(line)
             if held is not None:
-                self._held.setdefault(held.manifest.root, held)
+                self._held.setdefault(held.manifest.root, {}).setdefault(held.manifest.name, held)
 
     def _write(self) -> None:
         if self._path is None:

@@ -5,6 +5,7 @@ It knows nothing of the other sources; `fetch` decides what is asked of whom.
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import suppress
 from typing import Protocol
 
@@ -75,6 +76,7 @@ class Source:
         for _ in range(_BUFFERS):
             self._give_back.send_nowait(bytearray())
         self._stream = FileStream(transport, _decoder)
+        self._asked: Counter[int] = Counter()  # how often; what is cancelled may come still
 
     async def greet(self) -> None:
         """Exchange the first lines.
@@ -93,6 +95,7 @@ class Source:
 
     def ask(self, piece: int) -> None:
         """Ask for a piece."""
+        self._asked[piece] += 1
         self._put(wire.Get(self._root, piece))
 
     def cancel(self, piece: int) -> None:
@@ -150,8 +153,9 @@ class Source:
                     raise _unasked()
 
     async def _receive_piece(self, receiver: Receiver, piece: int, size: int) -> None:
-        if size == 0 or size != receiver.size_of(piece):
+        if not self._asked[piece] or size != receiver.size_of(piece):
             raise _unasked()
+        self._asked[piece] -= 1
         buffer = await self._buffers.receive()
         if len(buffer) != size:
             buffer = bytearray(size)

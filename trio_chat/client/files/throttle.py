@@ -26,7 +26,11 @@ class Throttle:
         now = trio.current_time()
         start = max(now, self._free_at)
         self._free_at = start + size / self._rate
-        await trio.sleep_until(start)
+        try:
+            await trio.sleep_until(start)
+        except trio.Cancelled:
+            self._free_at -= size / self._rate  # they do not pass: those who come next may
+            raise
 
     @property
     def is_limited(self) -> bool:

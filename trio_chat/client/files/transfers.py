@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -20,8 +20,8 @@ from ...swarm.pieces import PieceSet
 from .. import render
 from ..connection import ConnectionLost
 from ..grammar import UNNUMBERED, Numbered
-from ..terminal import Terminal
-from .disk import DiskError, PartFile, hash_file
+from ..terminal import Terminal, TerminalGone
+from .disk import DiskError, PartFile, hash_file, version_of
 from .fetch import Connect, Fetch, FetchError
 from .serving import Serving
 from .shelf import Held, Shelf
@@ -86,6 +86,7 @@ class Transfers:
 
     Attributes:
         serving: answers those who fetch from us.
+        terminal_gone: set when nobody can read what is shown, and all should end.
 
     Args:
         terminal: of the person.
@@ -106,6 +107,7 @@ class Transfers:
         self.serving = Serving(
             shelf, Throttle(options.upload_rate), self._not_served, self._suggest, self._user_has
         )
+        self.terminal_gone = trio.Event()
         self._terminal = terminal
         self._directory = options.directory
         self._throttle = Throttle(options.download_rate)
@@ -114,7 +116,7 @@ class Transfers:
         self._connect = connect
         self._user = ""
         self._jobs: dict[str, _Job] = {}
-        self._untold: dict[bytes, Manifest] = {}
+        self._untold: dict[tuple[bytes, str], Manifest] = {}
         self._fetching: set[bytes] = set()
         self._has_news = trio.Event()
         self._nursery: trio.Nursery | None = None
@@ -147,31 +149,40 @@ class Transfers:
 
     # -- Register --------------------------------------------------------------------------
 
-    async def register(self, path: Path) -> None:
+    async def register(self, path: Path, *, wait: bool) -> None:
         """Share a file: hash it, tell the server, and serve it from now on."""
+        assert self._nursery is not None
+        done = trio.Event()
+        self._nursery.start_soon(self._register, path, done)
+        if wait:
+            await done.wait()
+
+    async def _register(self, path: Path, done: trio.Event) -> None:
+        await self._show(await self._share(path))
+        await self._show_notice()
+        done.set()
+
+    async def _share(self, path: Path) -> list[str]:
+        """Do it; return what to show."""
         progress = _Progress(self._terminal, f"Reading {path.name}")
         try:
             manifest, leaves, version = await trio.to_thread.run_sync(
                 hash_file, path, progress.tell_from_thread
             )
         except DiskError as error:
-            await self._terminal.show([f"Error. {render.clean_line(str(error))}"])
-            return
+            return [f"Error. {render.clean_line(str(error))}"]
         finally:
             self._terminal.status("")
         held = Held(leaves, path, version, PieceSet.full(manifest.pieces))
         try:
             reply = await self._ask(_registration(manifest, held))
         except ConnectionLost:
-            await self._terminal.show([render.NO_SERVER])
-            return
-        match reply:
-            case wire.Registered(_, new):
-                self._shelf.put(held)
-                await self._terminal.show([render.registered(manifest, new=new)])
-                await self._show_notice()
-            case wire.Error():
-                await self._terminal.show([render.clean_line(reply.text)])
+            return [render.NO_SERVER]
+        if isinstance(reply, wire.Registered):
+            self._shelf.put(held)
+            return [render.registered(manifest, new=reply.new)]
+        assert isinstance(reply, wire.Error)
+        return [render.clean_line(reply.text)]
 
     # -- Download --------------------------------------------------------------------------
 
@@ -187,22 +198,21 @@ class Transfers:
         """Give a download up; what is here of it stays."""
         job = self._jobs.get(name)
         if job is None or job.done.is_set():
-            await self._terminal.show([f"Error. {render.clean_line(name)} is not being downloaded"])
+            await self._show([f"Error. {render.clean_line(name)} is not being downloaded"])
         else:
             job.life.cancel()
 
     async def show_list(self) -> None:
-        """Show what runs, and what is done."""
+        """Show what runs and what is done, and how much was sent to others."""
         lines = [self._describe(job) for job in self._jobs.values()]
-        await self._terminal.show(lines or ["There were no downloads"])
+        sent = render.sent_to_others(self.serving.sent_bytes)
+        await self._show([*(lines or ["There were no downloads"]), sent])
 
     async def _begin(self, name: str, chunks: str | None, user: str, *, wait: bool) -> None:
         assert self._nursery is not None
         known = self._jobs.get(name)
         if known is not None and not known.done.is_set():
-            await self._terminal.show(
-                [f"Error. {render.clean_line(name)} is being downloaded already"]
-            )
+            await self._show([f"Error. {render.clean_line(name)} is being downloaded already"])
             return
         self._jobs.pop(name, None)
         job = self._jobs[name] = _Job(name)
@@ -212,7 +222,6 @@ class Transfers:
 
     async def _run_job(self, job: _Job, chunks: str | None, user: str) -> None:
         lines = [f"{render.clean_line(job.name)} was cancelled; 'download' goes on with it"]
-        job.state = "cancelled"
         with job.life:
             try:
                 lines = await self._fetch(job, chunks, user)
@@ -220,8 +229,10 @@ class Transfers:
                 job.state = "failed"
                 reason = render.clean_line(str(error))
                 lines = [f"Error. Cannot download {render.clean_line(job.name)}: {reason}"]
+        if job.life.cancelled_caught:
+            job.state = "cancelled"
         job.fetch = None
-        await self._terminal.show(lines)
+        await self._show(lines)
         job.done.set()
 
     async def _fetch(self, job: _Job, chunks_text: str | None, user: str) -> list[str]:
@@ -234,10 +245,10 @@ class Transfers:
             holding: tuple[int, ...] = dict(holders).get(user, ())
             if not set(chunks) <= set(holding):
                 raise FetchError(f"{user} does not have that")
-        held = self._shelf.get(manifest.root)
-        if held is not None and held.version is not None:
-            raise FetchError(f"you have it already: {held.path}")
-        with closing(PartFile(self._directory, manifest)) as part:
+        self._check_wanted(manifest)
+        with closing(PartFile(self._directory, manifest, self._user)) as part:
+            if part.is_new:
+                self._forget_parts(manifest.root)
 
             async def find() -> list[str]:
                 try:
@@ -265,20 +276,40 @@ class Transfers:
             self._tell(manifest)
             try:
                 await fetch.run()
+                if fetch.has_all:
+                    path, version = await trio.to_thread.run_sync(part.finish)
+                    assert fetch.held is not None
+                    self._shelf.put(Held(fetch.held.leaves, path, version, fetch.held.have))
             finally:
                 self._fetching.discard(manifest.root)
                 self._tell(manifest)
-            if fetch.has_all:
-                path, version = await trio.to_thread.run_sync(part.finish)
-                held = self._shelf.get(manifest.root)
-                assert held is not None
-                self._shelf.put(Held(held.leaves, path, version, held.have))
-                await self._show_notice()
+        await self._show_notice()
         job.state = "complete"
         seconds = trio.current_time() - job.started
         if chunks_text is not None:
             return [render.chunks_downloaded(manifest, chunks, user)]
         return [render.downloaded(manifest, path, seconds, fetch.received_bytes)]
+
+    def _check_wanted(self, manifest: Manifest) -> None:
+        """See that a file is not here or on its way.
+
+        Raises:
+            FetchError: if it is.
+        """
+        if manifest.root in self._fetching:
+            raise FetchError("the same bytes are being downloaded under another name")
+        for held in self._shelf.all_of(manifest.root):
+            if held.version is None:
+                continue  # it is served on while it is verified
+            if version_of(held.path) == held.version:
+                raise FetchError(f"you have it already: {held.path}")
+            self._shelf.remove(held)
+
+    def _forget_parts(self, root: bytes) -> None:
+        """What was here of a file in part is gone: what lies there now would be a lie."""
+        for held in self._shelf.all_of(root):
+            if held.version is None:
+                self._shelf.remove(held)
 
     async def _search(self, name: str) -> tuple[Manifest, list[tuple[str, tuple[int, ...]]]]:
         """What the server knows of a file.
@@ -305,6 +336,8 @@ class Transfers:
             )
         except ValueError as error:
             raise FetchError(f"what the server says of it makes no sense ({error})") from None
+        if manifest.name != name:
+            raise FetchError("the server has found another file")
         return manifest, [(holder.user, holder.chunks) for holder in reply.holders]
 
     def _suggest(self, root: bytes, user: str) -> None:
@@ -322,13 +355,13 @@ class Transfers:
     def _tell_of_liar(self, job: _Job, user: str) -> None:
         assert self._nursery is not None
         line = f"{render.clean_line(user)} sends wrong bytes for {render.clean_line(job.name)}"
-        self._nursery.start_soon(self._terminal.show, [f"{line}, and is not asked any more"])
+        self._nursery.start_soon(self._show, [f"{line}, and is not asked any more"])
 
     # -- What the server must know ---------------------------------------------------------
 
     def _tell(self, manifest: Manifest) -> None:
         """What we have of a file is not what the server knows."""
-        self._untold[manifest.root] = manifest
+        self._untold[manifest.root, manifest.name] = manifest
         self._has_news.set()
 
     async def _tell_server(self) -> None:
@@ -336,24 +369,31 @@ class Transfers:
             await self._has_news.wait()
             self._has_news = trio.Event()
             while self._untold:
-                root, manifest = self._untold.popitem()
+                (root, _), manifest = self._untold.popitem()
                 held, fetching = self._shelf.get(root), root in self._fetching
                 try:
                     await self._ask(_registration(manifest, held, fetching=fetching))
                 except ConnectionLost:
                     self._untold.clear()  # the next login begins anew
 
-    async def _not_served(self, held: Held, error: DiskError) -> None:
-        """A file can't be served any more: the server must not send anybody to us for it."""
+    def _not_served(self, held: Held, error: DiskError) -> bool:
+        """A file could not be read; return whether its bytes are not served any more."""
         root = held.manifest.root
-        if held.version is None or self._shelf.get(root) is not held:
-            return  # it has just got its name
-        self._shelf.remove(root)
+        if held.version is None and root in self._fetching:
+            return False  # it is just getting its name
+        if held in self._shelf.all_of(root):
+            assert self._nursery is not None
+            self._shelf.remove(held)
+            self._nursery.start_soon(self._unregister, held, error)
+        if self._shelf.get(root) is not None:
+            return False
         self.serving.forget(root)
+        return True
+
+    async def _unregister(self, held: Held, error: DiskError) -> None:
+        """The server must not send anybody to us any more for a file."""
         name = render.clean_line(held.manifest.name)
-        await self._terminal.show(
-            [f"{name} is not shared any more: {render.clean_line(str(error))}"]
-        )
+        await self._show([f"{name} is not shared any more: {render.clean_line(str(error))}"])
         with suppress(ConnectionLost):
             await self._ask(wire.Register(UNNUMBERED, _file(held.manifest), ()))
 
@@ -362,7 +402,14 @@ class Transfers:
     async def _show_notice(self) -> None:
         notice, self._shelf.notice = self._shelf.notice, None
         if notice is not None:
-            await self._terminal.show([notice])
+            await self._show([notice])
+
+    async def _show(self, lines: Sequence[str]) -> None:
+        try:
+            await self._terminal.show(lines)
+        except TerminalGone:
+            self.terminal_gone.set()
+            await trio.sleep_forever()
 
     async def _show_status(self) -> None:
         """Keep the status line true; where there is none, show it as lines now and then."""
@@ -378,7 +425,7 @@ class Transfers:
             if self._terminal.interactive:
                 self._terminal.status("   ".join(lines))
             elif lines:
-                await self._terminal.show(lines)
+                await self._show(lines)
 
     def _describe(self, job: _Job) -> str:
         name = render.clean_line(job.name)
@@ -388,7 +435,7 @@ class Transfers:
         now = trio.current_time()
         missing = fetch.missing_bytes
         job.marks.append((now, missing))
-        while len(job.marks) > 1 and job.marks[0][0] < now - RATE_SECONDS:
+        while len(job.marks) > 2 and job.marks[1][0] <= now - RATE_SECONDS:
             job.marks.popleft()
         then, before = job.marks[0]
         rate = (before - missing) / (now - then) if now > then else 0.0
@@ -404,6 +451,7 @@ class _Progress:
         self._told_at = time.monotonic()
 
     def tell_from_thread(self, done: int, size: int) -> None:
+        trio.from_thread.check_cancelled()  # a large file must keep nobody waiting
         now = time.monotonic()
         if now - self._told_at >= STATUS_SECONDS:
             self._told_at = now

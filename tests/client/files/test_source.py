@@ -1,0 +1,235 @@
+"""What comes from one who serves a file: reported if it makes sense, the end if it does not."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+
+from trio_chat import limits
+from trio_chat.client.files.disk import LEAF_BYTES
+from trio_chat.client.files.source import Source
+from trio_chat.client.files.throttle import Throttle
+from trio_chat.errors import ProtocolViolation
+from trio_chat.net.memory import MemoryTransport, memory_pair
+from trio_chat.protocol import peer as wire
+from trio_chat.protocol.framing import encode_line
+
+from .samples import seconds_max
+
+ROOT, OTHER_ROOT = b"r" * 32, b"o" * 32
+SIZE = 20_000
+PIECES = 40
+HELLO = wire.PeerHello(wire.PEER_PROTOCOL_VERSION)
+
+
+class Reports:
+    """What was reported; whoever gets a piece keeps its buffer until told otherwise."""
+
+    def __init__(self) -> None:
+        self.said: list[object] = []
+        self.buffers: list[bytearray] = []
+        self.source: Source | None = None
+        self.keeps_buffers = False
+
+    def size_of(self, piece: int) -> int:
+        return SIZE if piece < PIECES else 0
+
+    def size_of_leaves(self) -> int:
+        return PIECES * LEAF_BYTES
+
+    def holding(self, source: Source, pieces: bytes) -> None:
+        self.said.append(("holding", pieces))
+
+    def has(self, source: Source, piece: int) -> None:
+        self.said.append(("has", piece))
+
+    def leaves(self, source: Source, data: bytes) -> None:
+        self.said.append(("leaves", data))
+
+    def heard(self, source: Source) -> None:
+        pass
+
+    def piece(self, source: Source, piece: int, buffer: bytearray) -> None:
+        self.said.append(("piece", piece, bytes(buffer)))
+        self.buffers.append(buffer)
+        if not self.keeps_buffers:
+            source.release(buffer)
+
+    def refused(self, source: Source, piece: int, *, busy: bool) -> None:
+        self.said.append(("refused", piece, busy))
+
+
+def line(message: wire.ServeMessage) -> bytes:
+    return encode_line(message) + b"\n"
+
+
+async def greeted() -> tuple[Source, MemoryTransport]:
+    ours, theirs = memory_pair(capacity_bytes=1024 * 1024)
+    theirs.send_nowait(line(HELLO))
+    source = Source("hans", ours, ROOT, Throttle(None))
+    with trio.fail_after(seconds_max()):
+        await source.greet()
+        assert await theirs.receive() == line(HELLO) + encode_line(wire.Interest(ROOT)) + b"\n"
+    return source, theirs
+
+
+async def report_of(source: Source, theirs: MemoryTransport, said: bytes) -> list[object]:
+    """What is reported of this, after which the connection ends."""
+    reports = Reports()
+    theirs.send_nowait(said)
+    theirs.close()
+    with trio.fail_after(seconds_max()):
+        await source.run(reports)
+    return reports.said
+
+
+@pytest.mark.parametrize(
+    "greeting",
+    [b"garbage\n", line(wire.PeerHello(99)), line(wire.Have(ROOT, 1)), b"x" * 300_000],
+    ids=["garbage", "version", "no hello", "no end"],
+)
+async def test_who_does_not_greet_is_no_source(greeting: bytes) -> None:
+    ours, theirs = memory_pair(capacity_bytes=1024 * 1024)
+    theirs.send_nowait(greeting)
+    with pytest.raises(ProtocolViolation), trio.fail_after(seconds_max()):
+        await Source("hans", ours, ROOT, Throttle(None)).greet()
+
+
+async def test_who_closes_at_once_is_no_source() -> None:
+    ours, theirs = memory_pair()
+    theirs.close()
+    with pytest.raises(trio.BrokenResourceError), trio.fail_after(seconds_max()):
+        await Source("hans", ours, ROOT, Throttle(None)).greet()
+
+
+async def test_what_makes_sense_is_reported() -> None:
+    source, theirs = await greeted()
+    source.ask(3)
+    source.ask_leaves()
+    leaves = bytes(PIECES * LEAF_BYTES)
+    assert await report_of(
+        source,
+        theirs,
+        line(wire.Holding(ROOT, b"\x0f"))
+        + line(wire.LeavesFollow(ROOT, len(leaves)))
+        + leaves
+        + line(wire.Have(ROOT, 7))
+        + line(wire.PieceFollows(ROOT, 3, SIZE))
+        + b"p" * SIZE
+        + line(wire.Refused(ROOT, 4, busy=True))
+        + line(wire.LeavesFollow(ROOT, 0)),
+    ) == [
+        ("holding", b"\x0f"),
+        ("leaves", leaves),
+        ("has", 7),
+        ("piece", 3, b"p" * SIZE),
+        ("refused", 4, True),
+        ("leaves", b""),
+    ]
+    assert source.received_bytes == SIZE
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        line(wire.PieceFollows(ROOT, 3, SIZE - 1)),
+        line(wire.PieceFollows(ROOT, 3, 0)),
+        line(wire.PieceFollows(ROOT, 3, limits.INTEGER_MAX)),
+        line(wire.PieceFollows(ROOT, 4, SIZE)),
+        line(wire.PieceFollows(ROOT, PIECES, 0)),
+        line(wire.PieceFollows(ROOT, limits.INTEGER_MAX, SIZE)),
+        line(wire.PieceFollows(OTHER_ROOT, 3, SIZE)),
+        line(wire.LeavesFollow(ROOT, 1)),
+        line(wire.LeavesFollow(ROOT, limits.INTEGER_MAX)),
+        line(wire.Have(OTHER_ROOT, 1)),
+        line(wire.Holding(OTHER_ROOT, b"")),
+        line(HELLO),
+        b"garbage\n",
+        b"x" * (limits.FILE_LINE_BYTES_MAX + 1),
+    ],
+    ids=[
+        "small piece",
+        "no bytes",
+        "huge piece",
+        "unasked piece",
+        "no piece",
+        "far piece",
+        "other file",
+        "few hashes",
+        "many hashes",
+        "have of other",
+        "holding of other",
+        "hello again",
+        "garbage",
+        "no end",
+    ],
+)
+async def test_what_makes_no_sense_is_the_end(said: bytes) -> None:
+    source, theirs = await greeted()
+    source.ask(3)
+    with pytest.raises(ProtocolViolation):
+        await report_of(source, theirs, said)
+
+
+async def test_a_piece_comes_as_often_as_it_was_asked_for() -> None:
+    source, theirs = await greeted()
+    piece = line(wire.PieceFollows(ROOT, 3, SIZE)) + bytes(SIZE)
+    source.ask(3)
+    source.cancel(3)  # which may be too late
+    source.ask(3)
+    with pytest.raises(ProtocolViolation):
+        await report_of(source, theirs, piece * 3)
+    assert source.received_bytes == 2 * SIZE
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        line(wire.PieceFollows(ROOT, 3, SIZE)) + b"only this",
+        line(wire.LeavesFollow(ROOT, PIECES * LEAF_BYTES)) + b"only this",
+        b'{"type":"ha',
+    ],
+    ids=["piece", "hashes", "line"],
+)
+async def test_an_end_in_the_middle_is_the_end(said: bytes) -> None:
+    source, theirs = await greeted()
+    source.ask(3)
+    assert await report_of(source, theirs, said) == []
+
+
+async def test_no_more_than_three_pieces_are_in_memory() -> None:
+    source, theirs = await greeted()
+    reports = Reports()
+    reports.keeps_buffers = True
+    for piece in range(10):
+        source.ask(piece)
+        theirs.send_nowait(line(wire.PieceFollows(ROOT, piece, SIZE)) + bytes([piece]) * SIZE)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(source.run, reports)
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(reports.buffers) == 3
+        source.release(reports.buffers[0])
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(reports.buffers) == 4
+        assert reports.buffers[3] is reports.buffers[0], "it is used again"
+        theirs.close()
+        nursery.cancel_scope.cancel()
+
+
+async def test_who_does_not_read_is_left() -> None:
+    ours, theirs = memory_pair(capacity_bytes=1000)
+    theirs.send_nowait(line(HELLO))
+    source = Source("hans", ours, ROOT, Throttle(None))
+    with trio.fail_after(seconds_max()):
+        await source.greet()
+        for piece in range(limits.OUTBOX_BYTES_MAX // 50):
+            source.ask(piece % PIECES)
+        await source.run(Reports())
+
+
+async def test_it_can_be_closed_while_it_runs() -> None:
+    source, _theirs = await greeted()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(source.run, Reports())
+        await trio.testing.wait_all_tasks_blocked()
+        source.close()

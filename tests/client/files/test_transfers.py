@@ -1,0 +1,466 @@
+"""Files between whole clients, with a server in memory: what the persons see."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from tests.client.party import Guest, Party, open_party
+from trio_chat.client.chat import Chat
+from trio_chat.client.files import transfers
+from trio_chat.client.files.disk import PartFile, hash_file
+from trio_chat.client.terminal import TerminalGone
+from trio_chat.protocol import messages as wire
+from trio_chat.swarm.pieces import PieceSet
+
+from .samples import seconds_max, until
+
+SIZE = 200_000
+
+
+@pytest.fixture
+async def party(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fast_clock: MockClock
+) -> AsyncIterator[Party]:
+    async with open_party(tmp_path, monkeypatch) as opened:
+        yield opened
+
+
+def make(party: Party, name: str = "a.bin", size: int = SIZE, within: str = "shared") -> Path:
+    path = party.directory / within / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(os.urandom(size))
+    return path
+
+
+def downloads(party: Party, user: str) -> Path:
+    return party.directory / f"downloads of {user}"
+
+
+async def sees(guest: Guest, pattern: str) -> re.Match[str]:
+    """Wait until such a line is on the screen; forget what stands above it."""
+    found: list[re.Match[str]] = []
+
+    def look() -> bool:
+        found[:] = [hit for line in guest.person.screen if (hit := re.fullmatch(pattern, line))]
+        return bool(found)
+
+    try:
+        await until(look)
+    except trio.TooSlowError:
+        raise AssertionError(f"{pattern!r} is not on {guest.person.screen}") from None
+    del guest.person.screen[: guest.person.screen.index(found[0].string) + 1]
+    return found[0]
+
+
+async def register(guest: Guest, path: Path) -> None:
+    guest.type(f'register "{path}"')
+    await sees(guest, rf"Ok\. {re.escape(path.name)} (is|was) registered.*")
+
+
+def _same(one: Path, other: Path) -> bool:
+    return one.read_bytes() == other.read_bytes()
+
+
+async def fetched(party: Party, guest: Guest, path: Path) -> str:
+    """Wait until it is downloaded; return from whom."""
+    hit = await sees(guest, rf"Downloaded {re.escape(path.name)}, .*; from (.*): .*")
+    assert _same(downloads(party, guest.user) / path.name, path)
+    return hit[1]
+
+
+async def test_a_file_goes_from_one_to_all(party: Party, fast_clock: MockClock) -> None:
+    hans, luke, yoda, vader = await party.join("hans", "luke", "yoda", "vader")
+    path = make(party)
+    await register(hans, path)
+    luke.type("searchFile a.bin")
+    await sees(luke, r"Available: a\.bin, 195\.3 KiB")
+    await sees(luke, "hans: all 10 chunks")
+    for guest in (luke, yoda, vader):
+        guest.type("download a.bin")
+    for guest in (luke, yoda, vader):
+        await fetched(party, guest, path)
+    hans.type("searchFile a.bin")
+    for user in ("hans", "luke", "yoda", "vader"):
+        await sees(hans, f"{user}: all 10 chunks")
+
+
+async def test_chunks_come_from_whom_they_were_asked_of(
+    party: Party, fast_clock: MockClock
+) -> None:
+    hans, luke, yoda = await party.join("hans", "luke", "yoda")
+    path = make(party)
+    await register(hans, path)
+    await register(yoda, path)
+    luke.type("private hans download a.bin 3")
+    await sees(luke, "Error. Private messaging to hans not enabled")
+    luke.type("startprivate hans")
+    await sees(luke, "Start private messaging with hans")
+    luke.type("private hans download a.bin 3")
+    await sees(luke, "Downloaded chunk 3 of a.bin from hans")
+    luke.type("private hans download a.bin 2-4,7")
+    await sees(luke, "Downloaded chunks 2-4,7 of a.bin from hans")
+    luke.type("private hans download a.bin 11")
+    await sees(luke, r"Error\. Cannot download a\.bin: The file has the chunks 1 to 10.*")
+    hans.type("searchChunk a.bin 1-3")
+    await sees(hans, "luke: chunks 2-3 of 10")
+    yoda.type("startprivate luke")
+    await sees(yoda, "Start private messaging with luke")
+    yoda.type("private luke download a.bin 9")
+    await sees(yoda, "Error. Cannot download a.bin: luke does not have that")
+    assert list(downloads(party, "luke").glob("*.bin")) == []
+
+
+async def test_downloads_are_listed_cancelled_and_go_on(
+    party: Party, fast_clock: MockClock
+) -> None:
+    hans, luke = await party.join("hans", "luke")
+    path = make(party)
+    await register(hans, path)
+    hans_port = hans.peering.port
+    party.network.cut.add(hans_port)
+    luke.type("downloads", "download a.bin")
+    await sees(luke, "There were no downloads")
+    await until(lambda: any("a.bin [" in status for status in luke.person.statuses))
+    luke.type("download a.bin", "downloads", "cancel b.bin", "cancel a.bin")
+    await sees(luke, "Error. a.bin is being downloaded already")
+    await sees(luke, r"a\.bin \[ {20}\]   0% 0 bytes/s, 0 peers")
+    await sees(luke, "Error. b.bin is not being downloaded")
+    await sees(luke, "a.bin was cancelled; 'download' goes on with it")
+    await until(lambda: luke.person.statuses[-1] == "")
+    luke.type("downloads", "cancel a.bin")
+    await sees(luke, "a.bin: cancelled")
+    await sees(luke, "Error. a.bin is not being downloaded")
+    party.network.cut.clear()
+    luke.type("download a.bin")
+    assert await fetched(party, luke, path) == "hans 100%"
+    luke.type("downloads", "download a.bin")
+    await sees(luke, "a.bin: complete")
+    await sees(luke, r"Error\. Cannot download a\.bin: you have it already: .*")
+
+
+async def test_where_output_is_redirected_progress_is_lines(
+    party: Party, fast_clock: MockClock
+) -> None:
+    (hans,) = await party.join("hans")
+    path = make(party)
+    await register(hans, path)
+    party.network.cut.add(hans.peering.port)
+    luke = await party.open("luke", interactive=False)
+    luke.type("luke", "secret-luke", "download a.bin")
+    await sees(luke, r"a\.bin \[ {20}\]   0% .*")
+    party.network.cut.clear()
+    assert await fetched(party, luke, path) == "hans 100%"
+    assert set(luke.person.statuses) <= {""}
+
+
+@pytest.mark.parametrize(
+    ("line", "answer"),
+    [
+        ("download b.bin", "Error. Cannot download b.bin: Not available"),
+        ("download ../../x", "Error. Cannot download ../../x: Not available"),
+        ("register /nowhere/x", "Error. there is no file /nowhere/x"),
+        ("register /", "Error. / is not a file"),
+        ("register " + "x" * 300, r"Error. cannot read .*: File name too long"),
+        ("searchFile b.bin", "Not available"),
+        ("searchChunk a.bin 0", r"Error. .* no chunk 0"),
+    ],
+)
+async def test_what_can_not_be_done_is_said(
+    party: Party, fast_clock: MockClock, line: str, answer: str
+) -> None:
+    (luke,) = await party.join("luke")
+    luke.type(line)
+    await sees(luke, answer)
+
+
+async def test_the_same_file_may_be_registered_twice(party: Party, fast_clock: MockClock) -> None:
+    hans, luke = await party.join("hans", "luke")
+    path = make(party)
+    await register(hans, path)
+    await register(hans, path)
+    luke.type("download a.bin")
+    await fetched(party, luke, path)
+
+
+async def test_the_same_bytes_may_have_two_names(party: Party, fast_clock: MockClock) -> None:
+    hans, luke = await party.join("hans", "luke")
+    path = make(party)
+    copy = path.with_name("b.bin")
+    copy.write_bytes(path.read_bytes())
+    await register(hans, path)
+    await register(hans, copy)
+    await hans.logs_out()
+    await sees(luke, "hans logged out")
+    await party.join("hans")
+    for name in ("a.bin", "b.bin"):
+        luke.type(f"searchFile {name}")
+        await sees(luke, "hans: all 10 chunks")
+    path.unlink()
+    luke.type("download a.bin")
+    await until((downloads(party, "luke") / "a.bin").exists)
+
+
+async def test_two_names_of_the_same_bytes_are_not_fetched_at_once(
+    party: Party, fast_clock: MockClock
+) -> None:
+    hans, luke = await party.join("hans", "luke")
+    path = make(party)
+    copy = path.with_name("b.bin")
+    copy.write_bytes(path.read_bytes())
+    await register(hans, path)
+    await register(hans, copy)
+    party.network.cut.add(hans.peering.port)
+    luke.type("download a.bin")
+    await until(lambda: any("a.bin [" in status for status in luke.person.statuses))
+    luke.type("download b.bin")
+    await sees(
+        luke,
+        "Error. Cannot download b.bin: the same bytes are being downloaded under another name",
+    )
+    party.network.cut.clear()
+    await fetched(party, luke, path)
+
+
+async def test_a_file_that_is_gone_can_be_fetched_again(
+    party: Party, fast_clock: MockClock
+) -> None:
+    hans, luke = await party.join("hans", "luke")
+    path = make(party)
+    await register(hans, path)
+    for _ in range(2):
+        luke.type("download a.bin")
+        await fetched(party, luke, path)
+        (downloads(party, "luke") / "a.bin").unlink()
+
+
+async def test_a_part_that_is_gone_is_fetched_again(party: Party, fast_clock: MockClock) -> None:
+    hans, luke = await party.join("hans", "luke")
+    path = make(party)
+    await register(hans, path)
+    luke.type("startprivate hans", "private hans download a.bin 1-5")
+    await sees(luke, "Downloaded chunks 1-5 of a.bin from hans")
+    for part in downloads(party, "luke").iterdir():
+        part.unlink()
+    luke.type("download a.bin")
+    await fetched(party, luke, path)
+
+
+async def test_a_part_is_served_on_while_its_download_goes_on(
+    party: Party, fast_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hans, luke = await party.join("hans", "luke")
+    path = make(party)
+    await register(hans, path)
+    luke.type("startprivate hans", "private hans download a.bin 1-5")
+    await sees(luke, "Downloaded chunks 1-5 of a.bin from hans")
+    before = list(luke.chat._shelf)
+    kept: list[bool] = []
+    real = PartFile.verify
+
+    def look(part: PartFile, *args: object) -> PieceSet:
+        kept.append(list(luke.chat._shelf) == before)
+        return real(part, *args)  # type: ignore[arg-type]  # they are what was given
+
+    monkeypatch.setattr(PartFile, "verify", look)
+    luke.type("download a.bin")
+    await fetched(party, luke, path)
+    assert kept == [True]
+
+
+async def test_nothing_is_said_to_be_here_of_a_part_that_is_gone(
+    party: Party, fast_clock: MockClock
+) -> None:
+    hans, luke = await party.join("hans", "luke")
+    path = make(party)
+    await register(hans, path)
+    luke.type("startprivate hans", "private hans download a.bin 1-5")
+    await sees(luke, "Downloaded chunks 1-5 of a.bin from hans")
+    for part in downloads(party, "luke").iterdir():
+        part.unlink()
+    party.network.cut.add(hans.peering.port)
+    luke.type("download a.bin")
+    await until(lambda: not list(luke.chat._shelf))
+    with trio.fail_after(seconds_max()):
+        lines = ["luke"]
+        while any(line.startswith("luke") for line in lines):  # until the server knows
+            hans.type("searchChunk a.bin 1")
+            await until(lambda: "hans: chunk 1 of 10" in hans.person.screen)
+            lines = list(hans.person.screen)
+            hans.person.screen.clear()
+    party.network.cut.clear()
+    await fetched(party, luke, path)
+
+
+async def test_who_shares_is_known_again_after_the_next_login(
+    party: Party, fast_clock: MockClock
+) -> None:
+    hans, luke = await party.join("hans", "luke")
+    path = make(party)
+    await register(hans, path)
+    await hans.logs_out()
+    await sees(luke, "hans logged out")
+    luke.type("searchFile a.bin")
+    await sees(luke, "Not available")
+    await party.join("hans")
+    luke.type("download a.bin")
+    assert await fetched(party, luke, path) == "hans 100%"
+
+
+async def test_a_liar_is_named_once(party: Party, fast_clock: MockClock) -> None:
+    hans, yoda, luke = await party.join("hans", "yoda", "luke")
+    path = make(party)
+    bad = make(party, within="bad")
+    bad.write_bytes(path.read_bytes())
+    await register(hans, path)
+    await register(yoda, bad)
+    before = bad.stat()
+    bad.write_bytes(bytes(SIZE))
+    os.utime(bad, ns=(before.st_atime_ns, before.st_mtime_ns))
+    luke.type("download a.bin")
+    await sees(luke, "yoda sends wrong bytes for a.bin, and is not asked any more")
+    await fetched(party, luke, path)
+    assert not any("wrong bytes" in line for line in luke.person.screen)
+
+
+async def test_a_file_that_has_changed_is_not_shared_any_more(
+    party: Party, fast_clock: MockClock
+) -> None:
+    hans, luke = await party.join("hans", "luke")
+    path = make(party)
+    await register(hans, path)
+    os.utime(path, (1, 1))
+    luke.type("download a.bin")
+    await sees(hans, r"a\.bin is not shared any more: .* was changed since it was registered")
+    luke.type("cancel a.bin")
+    await sees(luke, "a.bin was cancelled; 'download' goes on with it")
+    luke.type("searchFile a.bin")
+    await sees(luke, "Not available")
+
+
+@pytest.mark.parametrize("when", ["download", "register"])
+async def test_a_server_that_goes_meanwhile_ends_nothing_badly(
+    party: Party, fast_clock: MockClock, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    hans, luke = await party.join("hans", "luke")
+    path = make(party)
+    await register(hans, path)
+    luke.type("startprivate hans")
+    await sees(luke, "Start private messaging with hans")
+    made = trio.Event()
+    real = PartFile.__init__
+
+    def cut_off(part: PartFile, *args: object) -> None:
+        real(part, *args)  # type: ignore[arg-type]  # they are what was given
+        luke.transport.close()
+        made.set()
+
+    monkeypatch.setattr(PartFile, "__init__", cut_off)
+    if when == "download":
+        luke.type("download a.bin")
+        await made.wait()
+    else:
+        luke.transport.close()
+        await sees(luke, "The server has closed the connection")
+        luke.type(f"register {path}")
+        await sees(luke, "Error. There is no connection to the server")
+    await until(lambda: "go on" in " ".join(luke.person.screen) or when == "register")
+    luke.type("cancel a.bin", "logout")
+    assert await luke.end() in (0, 1)
+
+
+@pytest.mark.parametrize("event", ["cancelled", "liar", "not served"])
+async def test_without_a_reader_the_client_ends(
+    party: Party, fast_clock: MockClock, event: str
+) -> None:
+    hans, luke = await party.join("hans", "luke")
+    path = make(party)
+    await register(hans, path)
+    before = path.stat()
+    if event == "liar":
+        path.write_bytes(bytes(SIZE))
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    elif event == "not served":
+        os.utime(path, (1, 1))
+    who = hans if event == "not served" else luke
+    who.person.failure = TerminalGone()
+    luke.type("download a.bin")
+    if event == "cancelled":
+        await until((downloads(party, "luke") / "a.bin").exists)
+    assert await who.end() == 1
+    who.transport.close()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"name": "other.bin"},
+        {"name": "../../x"},
+        {"name": "\x1b[2Jx"},
+        {"size": 2**53 - 1},
+        {"size": 10, "chunks": 3},
+        {"piece_bytes": 1},
+        {"piece_bytes": 2**53 - 1},
+    ],
+    ids=str,
+)
+async def test_a_server_that_talks_nonsense_writes_nothing(
+    party: Party,
+    fast_clock: MockClock,
+    monkeypatch: pytest.MonkeyPatch,
+    changes: dict[str, object],
+) -> None:
+    (luke,) = await party.join("luke")
+    figures: dict[str, object] = {
+        "name": "a.bin", "size": 10, "chunks": 10, "piece_bytes": 16384, "root": b"r" * 32
+    }  # fmt: skip
+    file = wire.File(**{**figures, **changes})  # type: ignore[arg-type]  # odd on purpose
+    holders = tuple(wire.Holder(f"user{number}\x1b[2J", (1, 99)) for number in range(300))
+
+    async def lie(_chat: Chat, request: wire.Search) -> wire.Found:
+        await trio.lowlevel.checkpoint()
+        return wire.Found(request.id, file, holders)
+
+    chat = luke.chat
+    chat._transfers._ask = lambda request: lie(chat, request)  # type: ignore[arg-type]
+    luke.type("download a.bin")
+    await sees(luke, r"Error\. Cannot download a\.bin: .*(another file|makes no sense).*")
+    assert not downloads(party, "luke").exists()
+
+
+async def test_hashing_a_large_file_keeps_nobody_from_leaving(
+    party: Party, fast_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (luke,) = await party.join("luke")
+    told: list[int] = []
+
+    def endless(_path: Path, tell: Callable[[int, int], None]) -> None:
+        for done in range(10**9):
+            told.append(done)
+            tell(done, 10**12)
+
+    monkeypatch.setattr(transfers, "hash_file", endless)
+    luke.type("register a.bin", "whoelse")
+    await sees(luke, "No other users are online")
+    await until(lambda: told)
+    await luke.logs_out()
+
+
+async def test_an_incomplete_name_in_a_relative_path_is_found(
+    party: Party, fast_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (luke,) = await party.join("luke")
+    path = make(party)
+    monkeypatch.chdir(path.parent)
+    luke.type("register a.bin")
+    await sees(luke, r"Ok\. a\.bin is registered: 200,000 bytes in 10 chunks of 20,000 bytes")
+    manifest, _, _ = hash_file(path, lambda done, size: None)
+    held = luke.chat._shelf.get(manifest.root)
+    assert held is not None
+    assert held.path == path
