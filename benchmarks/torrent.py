@@ -9,6 +9,7 @@ It says ``Ready``, and answers ``Shared NAME``, ``Downloaded NAME`` and ``Sent B
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib
 import socketserver
@@ -102,7 +103,8 @@ class Tracker:
                 self.send_response(200)
                 self.send_header("Content-Length", str(len(answer)))
                 self.end_headers()
-                self.wfile.write(answer)
+                with contextlib.suppress(BrokenPipeError):  # whoever asked has gone
+                    self.wfile.write(answer)
 
             def log_message(self, format: str, *arguments: object) -> None:
                 pass
