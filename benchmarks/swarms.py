@@ -122,13 +122,12 @@ class Swarm(abc.ABC):
         self.rate = rate
         self.clients: list[Process] = []
         self._cleanup = contextlib.ExitStack()
-        try:
+        with contextlib.ExitStack() as undo:
+            undo.callback(self.close)
             self.prepare(count)
             for number in range(count):
                 self.clients.append(self.start(number))
-        except BaseException:
-            self.close()
-            raise
+            undo.pop_all()
 
     def close(self) -> None:
         """End all of it."""

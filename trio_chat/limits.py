@@ -22,6 +22,9 @@ CLIENT_ID_CHARACTERS_MAX = 64
 LINE_BYTES_MAX = 64 * 1024
 """One frame with its newline. JSON may escape one byte of text as six (``\\u001b``)."""
 
+SERVER_LINE_BYTES_MAX = 1024 * 1024
+"""The same from the server: the names of all users who may be online, in one reply."""
+
 LOGIN_LINE_BYTES_MAX = 16 * 1024
 """The same before login: enough for the longest name and password, fully escaped."""
 
@@ -233,6 +236,7 @@ HOLDERS_MAX = 200
 
 assert LINE_BYTES_MAX > 6 * TEXT_BYTES_MAX + 1024, "the longest text must fit a line"
 assert LOGIN_LINE_BYTES_MAX > 6 * (NAME_BYTES_MAX + PASSWORD_BYTES_MAX) + 1024
+assert SERVER_LINE_BYTES_MAX > CONNECTIONS_MAX * (NAME_BYTES_MAX + 4)
 assert LINE_BYTES_MAX >= LOGIN_LINE_BYTES_MAX
 assert OUTBOX_BYTES_MAX > LINE_BYTES_MAX
 assert CONNECTIONS_PER_ADDRESS_MAX < CONNECTIONS_MAX

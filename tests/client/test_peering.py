@@ -63,7 +63,7 @@ class Host:
         """What the server tells others of this one."""
         port, certificate = self.listening.port, self.listening.certificate
         fields: dict[str, object] = {"address": HOST, "port": port, "certificate": certificate}
-        return wire.Introduction(id=1, seconds=30, **{**fields, **changes})  # type: ignore[arg-type]  # as above
+        return wire.Introduction(id=1, seconds=30, **{**fields, **changes})  # type: ignore[arg-type]  # some are wrong on purpose
 
     def expects(self, other: Host, ticket: str, seconds: float = 30) -> None:
         """The server introduces the other one."""

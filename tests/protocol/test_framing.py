@@ -232,3 +232,9 @@ def test_arbitrary_bytes_raise_nothing(data: bytes) -> None:
     messages, end = feed(data + b"\n")
     assert messages == []
     assert (end is None) == (not data.strip())
+
+
+def test_the_names_of_all_who_may_be_online_fit_a_line_of_the_server() -> None:
+    names = tuple(f"{number:0{limits.NAME_BYTES_MAX}}" for number in range(limits.CONNECTIONS_MAX))
+    message = Users(2, names)
+    assert server_message_decoder().feed(encode_lines([message])) == [message]

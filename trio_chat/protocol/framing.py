@@ -114,4 +114,4 @@ def request_decoder() -> LineDecoder[Request]:
 
 def server_message_decoder() -> LineDecoder[ServerMessage]:
     """For the client's end of a connection."""
-    return LineDecoder(_server_decoder)
+    return LineDecoder(_server_decoder, limits.SERVER_LINE_BYTES_MAX)

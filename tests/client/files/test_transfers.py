@@ -428,6 +428,7 @@ async def test_a_server_that_talks_nonsense_writes_nothing(
         return wire.Found(request.id, file, holders)
 
     chat = luke.chat
+    # Of all requests a download makes only this one here.
     chat._transfers._ask = lambda request: lie(chat, request)  # type: ignore[arg-type]
     luke.type("download a.bin")
     await sees(luke, r"Error\. Cannot download a\.bin: .*(another file|makes no sense).*")
