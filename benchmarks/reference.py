@@ -40,7 +40,7 @@ class Reference:
                     self._put(self._users[request.to], delivery)
                     self._put(transport, wire.Ok(request.id))
                 elif isinstance(request, wire.Broadcast):
-                    line = msgspec.Raw(encode_line(wire.Announcement(user, request.text)))
+                    line = msgspec.Raw(encode_line(wire.Announcement(user, "", 0, request.text)))
                     for name, other in self._users.items():
                         if name != user:
                             self._put(other, line)

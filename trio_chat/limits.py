@@ -168,6 +168,19 @@ KEYS_REMEMBERED_MAX = 2 * MAILBOX_MESSAGES_MAX
 CONNECT_SECONDS_MAX = 10.0
 """How long a client tries to reach its server, greeting included."""
 
+RESUME_SECONDS_MAX = 30.0
+"""How long the login after that may take: passwords of a whole office may wait to be checked."""
+
+RECONNECT_SECONDS = 60.0
+"""How long a client tries to come back to a server that is lost, unless it is told otherwise."""
+
+RECONNECT_DELAY_SECONDS = 0.5
+"""How long it waits before the first try; twice as long before each of the next ones, ..."""
+
+RECONNECT_DELAY_SECONDS_MAX = 15.0
+"""... but no longer than this. Each wait is a random part of it more or less, up to a half, so
+that those who lost a server together do not come back together."""
+
 # -- Files -----------------------------------------------------------------------------
 FILE_BYTES_MAX = 2**40
 """One file: 1 TiB, for which the list of hashes is 32 MiB."""

@@ -13,8 +13,8 @@ from trio.testing import wait_all_tasks_blocked
 from tests.server import harness
 from tests.server.harness import password_of, running_chat
 from trio_chat.client.chat import Chat
-from trio_chat.client.connection import Connection
 from trio_chat.client.files.transfers import FileOptions
+from trio_chat.client.session import Session
 from trio_chat.net.memory import MemoryTransport
 
 from .peers import Network
@@ -45,6 +45,7 @@ class Guest:
         self.peering = party.network.client()
         self.status: int | None = None
         self.transport: MemoryTransport
+        self.session: Session
         self.chat: Chat
         self._party = party
         self._life = trio.CancelScope()
@@ -53,18 +54,28 @@ class Guest:
     async def run(self) -> None:
         try:
             with self._life:
-                self.transport = (await self._party.server.connect()).transport
-                connection = Connection(self.transport, f"pc-{self.user}-{self.peering.port}")
-                await connection.greet()
+                client = f"pc-{self.user}-{self.peering.port}"
+                self.session = Session("server:4000", self._connect, client)
+                await self.session.open()
                 directory = self._party.directory
                 options = FileOptions(directory / f"downloads of {self.user}")
                 self.chat = Chat(
-                    self.person, connection, self.peering, "server:4000", directory, options
+                    self.person,
+                    self.session,
+                    self.peering,
+                    "server:4000",
+                    directory,
+                    options,
+                    self._party.reconnect_seconds,
                 )
                 self.status = await self.chat.run()
         finally:
-            self.transport.close()
+            self.session.close()
             self._ended.set()
+
+    async def _connect(self) -> MemoryTransport:
+        self.transport = (await self._party.server.connect()).transport
+        return self.transport
 
     async def log_in(self) -> None:
         self.person.type(self.user, password_of(self.user))
@@ -105,9 +116,14 @@ class Guest:
 
 
 class Party:
-    """A server and its guests."""
+    """A server and its guests.
+
+    Attributes:
+        reconnect_seconds: how long those who join from now on try to come back to the server.
+    """
 
     def __init__(self, server: harness.Chat, directory: Path, nursery: trio.Nursery) -> None:
+        self.reconnect_seconds = 0.0
         self.server = server
         self.directory = directory
         self.network = Network()

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import trio
 
-from trio_chat.client.connection import Connection
+from trio_chat.client.session import Session
 from trio_chat.errors import UsageError
 from trio_chat.net.memory import memory_pair
 from trio_chat.net.transport import Transport
@@ -69,11 +69,19 @@ class ScriptedServer:
         self.say(wire.Welcome(wire.PROTOCOL_VERSION, "scripted"))
         return hello
 
-    async def admit(self, *messages: wire.ServerMessage) -> None:
+    async def admit(self, *messages: wire.ServerMessage, token: str = "") -> None:
         """Let yoda in; say more in the same breath."""
         login = await self.expect(wire.Login)
         assert (login.user, login.password) == ("yoda", "wise")
-        self.say(wire.Ok(login.id), *messages)
+        tokens = [wire.Token(token)] if token else []
+        self.say(*tokens, wire.Ok(login.id), *messages)
+
+    async def admit_again(self, *messages: wire.ServerMessage, token: str = "first") -> None:  # noqa: S107  # no secret
+        """Let yoda come back with this token, and give them none; say more in the same breath."""
+        await self.greet()
+        resume = await self.expect(wire.Resume)
+        assert (resume.user, resume.token) == ("yoda", token)
+        self.say(wire.Ok(resume.id), *messages)
 
     async def dismiss(self) -> None:
         """Log out and close."""
@@ -143,11 +151,51 @@ class ScriptedTerminal:
         self._changed = trio.Event()
 
 
-async def greeted_pair() -> tuple[Connection, ScriptedServer]:
-    """A client's connection, greeted, and the server at its other end."""
-    left, right = memory_pair(capacity_bytes=1024 * 1024)
-    connection, server = Connection(left, "abcd"), ScriptedServer(right)
+class ScriptedHost:
+    """Where a client finds its server; each of its connections is played by another one.
+
+    Attributes:
+        failures: what the next tries to connect meet instead.
+        tries: when there was one.
+        capacity_bytes: what a server may leave unread.
+    """
+
+    def __init__(self, capacity_bytes: int = 1024 * 1024) -> None:
+        self.failures: list[Exception] = []
+        self.tries: list[float] = []
+        self.capacity_bytes = capacity_bytes
+        self._arrive, self._arrived = trio.open_memory_channel[ScriptedServer](100)
+
+    async def connect(self) -> Transport:
+        """Where the client connects; see `session.Connect`."""
+        await trio.lowlevel.checkpoint()
+        self.tries.append(trio.current_time())
+        if self.failures:
+            raise self.failures.pop(0)
+        left, right = memory_pair(self.capacity_bytes)
+        self._arrive.send_nowait(ScriptedServer(right))
+        return left
+
+    async def accept(self) -> ScriptedServer:
+        """The server's end of the next connection."""
+        with trio.fail_after(SECONDS_MAX):
+            return await self._arrived.receive()
+
+
+async def open_session(host: ScriptedHost) -> tuple[Session, ScriptedServer]:
+    """A client's session before login, and the server at its other end."""
+    session = Session("server:4000", host.connect, "abcd")
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(connection.greet)
+        nursery.start_soon(session.open)
+        server = await host.accept()
         await server.greet()
-    return connection, server
+    return session, server
+
+
+async def begin_session(host: ScriptedHost) -> tuple[Session, ScriptedServer]:
+    """The same after login; the next request has number 4."""
+    session, server = await open_session(host)
+    session.log_in("yoda", "wise")
+    await server.admit(token="first")
+    session.shown(await session.receive())
+    return session, server

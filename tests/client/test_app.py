@@ -11,6 +11,7 @@ from trio.testing import MockClock
 
 from trio_chat.client import app
 from trio_chat.client.security import clear_text
+from trio_chat.client.session import UnreachableError
 from trio_chat.errors import ErrorCode
 from trio_chat.net import tcp
 from trio_chat.net.memory import memory_pair
@@ -43,7 +44,7 @@ async def _run(
 async def _explanation(
     monkeypatch: pytest.MonkeyPatch, *said: wire.ServerMessage, data: bytes = b""
 ) -> str:
-    with pytest.raises(app.UnreachableError) as caught:
+    with pytest.raises(UnreachableError) as caught:
         await _run(monkeypatch, *said, data=data)
     return str(caught.value)
 
@@ -80,7 +81,7 @@ async def test_no_connection(
         raise error
 
     monkeypatch.setattr(tcp, "connect", connect)
-    with pytest.raises(app.UnreachableError) as caught:
+    with pytest.raises(UnreachableError) as caught:
         await app.run("server", 4000, _no_terminal, Path("unused"), clear_text)
     assert str(caught.value) == explanation
 

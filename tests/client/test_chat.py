@@ -10,14 +10,23 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from trio_chat import limits
 from trio_chat.client.chat import LOGOUT_SECONDS_MAX, Chat
 from trio_chat.client.files.transfers import FileOptions
+from trio_chat.client.session import UnreachableError
 from trio_chat.client.terminal import TerminalGone
-from trio_chat.errors import ErrorCode, UsageError
+from trio_chat.errors import ErrorCode, FailureError, UsageError
 from trio_chat.protocol import messages as wire
 
 from .peers import Network
-from .scripted import SECONDS_MAX, WELCOME, ScriptedServer, ScriptedTerminal, greeted_pair
+from .scripted import (
+    SECONDS_MAX,
+    WELCOME,
+    ScriptedHost,
+    ScriptedServer,
+    ScriptedTerminal,
+    open_session,
+)
 
 SERVER_GONE = "The server has closed the connection"
 
@@ -25,7 +34,10 @@ SERVER_GONE = "The server has closed the connection"
 class Scene:
     """One client between a person and a server."""
 
-    def __init__(self, server: ScriptedServer, person: ScriptedTerminal) -> None:
+    def __init__(
+        self, host: ScriptedHost, server: ScriptedServer, person: ScriptedTerminal
+    ) -> None:
+        self.host = host
         self.server = server
         self.person = person
         self.status: int | None = None
@@ -36,6 +48,18 @@ class Scene:
         await self.server.admit(*messages)
         await self.person.see(WELCOME)
 
+    async def begin(self, *messages: wire.ServerMessage) -> None:
+        """Log in, with a token by which to come back."""
+        self.person.type("yoda", "wise")
+        await self.server.admit(*messages, token="first")
+        await self.person.see(WELCOME)
+
+    async def comes_back(self, *messages: wire.ServerMessage) -> ScriptedServer:
+        """The server's end of the client's next connection; say this right behind its login."""
+        server = await self.host.accept()
+        await server.admit_again(*messages)
+        return server
+
     async def end(self) -> int:
         """Wait for the end of the client; return its exit status."""
         with trio.fail_after(SECONDS_MAX):
@@ -45,16 +69,20 @@ class Scene:
 
 
 @asynccontextmanager
-async def _scene(state_dir: Path, *, interactive: bool = True) -> AsyncGenerator[Scene, None]:
-    connection, server = await greeted_pair()
-    scene = Scene(server, ScriptedTerminal(interactive=interactive))
+async def _scene(
+    state_dir: Path, *, interactive: bool = True, reconnect_seconds: float = 0
+) -> AsyncGenerator[Scene, None]:
+    host = ScriptedHost()
+    session, server = await open_session(host)
+    scene = Scene(host, server, ScriptedTerminal(interactive=interactive))
     chat = Chat(
         scene.person,
-        connection,
+        session,
         Network().client(),
         "server:4000",
         state_dir,
         FileOptions(state_dir),
+        reconnect_seconds,
     )
 
     async def run() -> None:
@@ -106,13 +134,13 @@ async def test_successful_login(scene: Scene, autojump_clock: MockClock) -> None
 async def test_unsuccessful_login(scene: Scene, autojump_clock: MockClock) -> None:
     """Section 8, case 2: only the password is asked again, and the third failure ends it."""
     scene.person.type("yoda")
-    for number, password in enumerate(("weird", "green", "password"), start=1):
+    for number, password in enumerate(("weird", "green", "password"), start=3):
         await scene.person.see("Password: ")
         scene.person.type(password)
         assert await scene.server.expect(wire.Login) == wire.Login(number, "yoda", password)
-        code = ErrorCode.INVALID_PASSWORD if number < 3 else ErrorCode.NOW_BLOCKED
+        code = ErrorCode.INVALID_PASSWORD if number < 5 else ErrorCode.NOW_BLOCKED
         scene.server.say(_error(code, number))
-        if number < 3:
+        if number < 5:
             await scene.person.see("Invalid Password. Please try again")
     assert await scene.end() == 1
     assert scene.person.screen == [
@@ -452,3 +480,174 @@ async def test_a_signal_hurries_a_script_that_waits(
     await send_signal(signal.SIGTERM)
     await script.server.expect(wire.Logout)
     assert await script.end() == 1
+
+
+# -- Coming back -----------------------------------------------------------------------------------
+
+TRYING = "Trying to reach it again"
+
+
+@pytest.fixture
+async def patient(tmp_path: Path) -> AsyncGenerator[Scene, None]:
+    """One whose client tries to come back."""
+    async with _scene(tmp_path, reconnect_seconds=15) as scene:
+        yield scene
+
+
+async def test_what_is_typed_while_the_server_is_away_waits(
+    patient: Scene, autojump_clock: MockClock
+) -> None:
+    person = patient.person
+    await patient.begin()
+    person.type("message hans before")
+    await patient.server.expect(wire.Message)
+    patient.server.transport.close()
+    await person.see(f"{SERVER_GONE}. {TRYING}")
+    person.type("message luke meanwhile", "whoelse")
+    await person.see("Not connected: 2 requests wait for the server")
+    await person.see("Not connected: 3 requests wait for the server")
+    server = await patient.comes_back()
+    await person.see("Connected again")
+    sent = [await server.next() for _ in range(3)]
+    assert sent == [
+        wire.Message(4, "hans", "before"),
+        wire.Message(5, "luke", "meanwhile"),
+        wire.WhoElse(6),
+    ]
+    server.say(wire.Ok(4), wire.Ok(5), wire.Users(6, ("luke",)))
+    await person.see("luke")
+    person.type("logout")
+    await server.dismiss()
+    assert await patient.end() == 0
+    assert person.screen == []
+
+
+async def test_nothing_is_shown_twice_after_coming_back(
+    patient: Scene, autojump_clock: MockClock
+) -> None:
+    heard = wire.Announcement("hans", "c", 7, "all")
+    await patient.begin(_delivery(1, "one"), heard)
+    await patient.person.see("hans: all")
+    patient.server.transport.close()
+    server = await patient.comes_back(_delivery(1, "one"), heard, _delivery(2, "two"))
+    await patient.person.see("hans: two")
+    assert patient.person.batches[-1] == ["hans: two"]
+    assert await server.expect(wire.Ack) == wire.Ack(2)
+    patient.person.type("logout")
+    await server.dismiss()
+    assert await patient.end() == 0
+
+
+async def test_a_server_that_shuts_down_is_waited_for(
+    patient: Scene, autojump_clock: MockClock
+) -> None:
+    await patient.begin()
+    patient.server.say(wire.Closed(ErrorCode.STOPPING, "The server is shutting down"))
+    patient.server.transport.close()
+    await patient.person.see(f"The server is shutting down. {TRYING}")
+    server = await patient.comes_back()
+    await patient.person.see("Connected again")
+    patient.person.type("logout")
+    await server.dismiss()
+    assert await patient.end() == 0
+
+
+async def test_who_was_logged_out_does_not_come_back(
+    patient: Scene, autojump_clock: MockClock
+) -> None:
+    await patient.begin()
+    text = ErrorCode.IDLE.describe(seconds=120)
+    patient.server.say(wire.Closed(ErrorCode.IDLE, text))
+    patient.server.transport.close()
+    assert await patient.end() == 1
+    assert patient.person.screen == [text]
+
+
+async def test_a_server_that_is_lost_for_good(patient: Scene, autojump_clock: MockClock) -> None:
+    await patient.begin()
+    patient.host.failures = [UnreachableError("It is down") for _ in range(100)]
+    patient.server.transport.close()
+    patient.person.type("message hans 1")
+    before = trio.current_time()
+    assert await patient.end() == 1
+    assert trio.current_time() == before + 15
+    assert patient.person.screen[-1] == (
+        "It is down. 1 request was not answered, so it may not have been done"
+    )
+
+
+async def test_another_server_in_its_place_ends_it(
+    patient: Scene, autojump_clock: MockClock
+) -> None:
+    await patient.begin()
+    patient.host.failures = [FailureError("The server is not the one that it was")]
+    patient.server.transport.close()
+    assert await patient.end() == 1
+    assert patient.person.screen[-1] == "The server is not the one that it was"
+
+
+async def test_who_wants_to_leave_does_not_wait_for_the_server(
+    patient: Scene, autojump_clock: MockClock
+) -> None:
+    await patient.begin()
+    patient.host.failures = [UnreachableError("It is down") for _ in range(100)]
+    patient.server.transport.close()
+    await patient.person.see(f"{SERVER_GONE}. {TRYING}")
+    patient.person.type("logout")
+    assert await patient.end() == 0
+    assert trio.current_time() < LOGOUT_SECONDS_MAX
+
+
+async def test_who_leaves_with_something_waiting_is_told(
+    patient: Scene, autojump_clock: MockClock
+) -> None:
+    await patient.begin()
+    patient.host.failures = [UnreachableError("It is down") for _ in range(100)]
+    patient.server.transport.close()
+    await patient.person.see(f"{SERVER_GONE}. {TRYING}")
+    patient.person.type("message hans 1", "logout")
+    assert await patient.end() == 1
+    assert patient.person.screen[-1] == ("1 request was not answered, so it may not have been done")
+
+
+async def test_what_may_wait_is_bounded(patient: Scene, autojump_clock: MockClock) -> None:
+    person = patient.person
+    await patient.begin()
+    patient.server.transport.close()
+    await person.see(f"{SERVER_GONE}. {TRYING}")
+    many = limits.REQUESTS_UNANSWERED_MAX
+    person.type(*["message hans hi"] * many, "message hans 'too much'")
+    await person.see(f"Not connected: {many} requests wait for the server")
+    await person.see(
+        "Error. Too much waits for the server already. Please try again when it is back"
+    )
+    server = await patient.comes_back()
+    for id in range(4, many + 4):
+        assert await server.expect(wire.Message) == wire.Message(id, "hans", "hi")
+        server.say(wire.Ok(id))
+    person.type("logout")
+    await server.dismiss()
+    assert await patient.end() == 0
+
+
+async def test_a_script_may_wait_too(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """It has no need to know that it does."""
+    async with _scene(tmp_path, interactive=False, reconnect_seconds=60) as scene:
+        await scene.begin()
+        scene.server.transport.close()
+        scene.person.type("message hans 1")
+        scene.person.type_end()
+        server = await scene.comes_back()
+        message = await server.expect(wire.Message)
+        server.say(wire.Ok(message.id))
+        await server.dismiss()
+    assert scene.status == 0
+    assert scene.person.screen == [f"{SERVER_GONE}. {TRYING}", "Connected again"]
+
+
+async def test_a_connection_that_is_lost_before_the_login_is_the_end(
+    patient: Scene, autojump_clock: MockClock
+) -> None:
+    patient.server.transport.close()
+    assert await patient.end() == 1
+    assert patient.person.screen[-1] == SERVER_GONE

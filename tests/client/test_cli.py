@@ -62,6 +62,13 @@ def _one_line(capfd: pytest.CaptureFixture[str]) -> str:
             for rate in ("0", "0.5", "", "x", "1T", "1MB", "1e9", "\u0661", "nan", "9" * 5000)
         ),
         *(
+            (
+                ["127.0.0.1", "4000", f"--reconnect={seconds}"],
+                f"--reconnect must be a number of seconds, such as 60, not '{seconds}'",
+            )
+            for seconds in ("", "x", "-1", "1e9", "inf", "\u0661", "9" * 5000)
+        ),
+        *(
             (["127.0.0.1", port], f"PORT must be a number from 1 to 65535, not '{port}'")
             for port in ("0", "65536", "x", "", "4e3", "\u00b2", "9" * 5000)
         ),
@@ -130,6 +137,21 @@ def test_limits_of_transfers(text: str, rate: float, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(app, "run", run)
     argv = ["127.0.0.1", "4000", "--upload-limit", text, "--download-dir", "downloads"]
     assert cli.main(argv) == 7
+
+
+@pytest.mark.parametrize(
+    ("argv", "seconds"),
+    [([], None), (["--reconnect", "0"], 0.0), (["--reconnect", "2.5"], 2.5)],
+)
+def test_how_long_to_try_to_reach_a_lost_server(
+    argv: list[str], seconds: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def run(*arguments: object) -> int:
+        assert arguments[8] == seconds
+        return 7
+
+    monkeypatch.setattr(app, "run", run)
+    assert cli.main(["127.0.0.1", "4000", *argv]) == 7
 
 
 @pytest.mark.parametrize(

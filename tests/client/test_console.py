@@ -97,7 +97,7 @@ class Window:
 
 @asynccontextmanager
 async def _stage(
-    state_dir: Path, term: str = "xterm"
+    state_dir: Path, term: str = "xterm", *options: str
 ) -> AsyncGenerator[tuple[Window, ScriptedServer], None]:
     """A client in a terminal, and the server that it has greeted."""
     async with AsyncExitStack() as cleanup:
@@ -111,7 +111,7 @@ async def _stage(
         process = await trio.lowlevel.open_process(
             [
                 *(sys.executable, "-m", "trio_chat.client", "127.0.0.1", str(port)),
-                *("--state-dir", str(state_dir), "--plaintext"),
+                *("--state-dir", str(state_dir), "--plaintext", *options),
             ],
             stdin=terminal,
             stdout=terminal,
@@ -290,7 +290,7 @@ async def test_leaving_without_login(tmp_path: Path, keys: str, status: int) -> 
 
 @pytest.mark.parametrize("typed", ["", "half typed"])
 async def test_the_server_has_gone_while_somebody_types(tmp_path: Path, typed: str) -> None:
-    async with _stage(tmp_path) as (window, server):
+    async with _stage(tmp_path, "xterm", "--reconnect", "0") as (window, server):
         await _log_in(window, server)
         window.type(typed)
         await window.see_last(f"> {typed}".rstrip())

@@ -63,7 +63,7 @@ def _delivery(text: str, sender: str = "hans") -> wire.Delivery:
             ["Error. Invalid user"],
         ),
         (_delivery("Hey Dude"), None, ["hans: Hey Dude"]),
-        (wire.Announcement("hans", "vader sucks"), None, ["hans: vader sucks"]),
+        (wire.Announcement("hans", "pc", 2, "vader sucks"), None, ["hans: vader sucks"]),
         (wire.Presence("luke", True), None, ["luke logged in"]),
         (wire.Presence("yoda", False), None, ["yoda logged out"]),
         (wire.Closed(ErrorCode.IDLE, "You are\nidle"), None, ["You are idle"]),

@@ -14,6 +14,7 @@ from tests.net.certificates import Authority
 from trio_chat.client import app
 from trio_chat.client.known_hosts import HostChangedError, KnownHosts
 from trio_chat.client.security import Authorities, Fingerprints
+from trio_chat.client.session import UnreachableError
 from trio_chat.errors import FailureError
 from trio_chat.net import tls
 from trio_chat.net.identity import Identity, load_or_make
@@ -148,7 +149,7 @@ async def test_a_server_without_encryption_is_explained(tmp_path: Path) -> None:
         (listener,) = await nursery.start(partial(trio.serve_tcp, answer, 0, host=HOST))
         port = listener.socket.getsockname()[1]
         encrypt = Fingerprints(KnownHosts(tmp_path / "known_hosts"), print)
-        with pytest.raises(app.UnreachableError, match="it does not speak TLS"):
+        with pytest.raises(UnreachableError, match="it does not speak TLS"):
             await app.run(HOST, port, _no_terminal, tmp_path, encrypt)
         nursery.cancel_scope.cancel()
     assert not (tmp_path / "known_hosts").exists()

@@ -57,15 +57,15 @@ def test_a_broadcast_leaves_out_those_who_blocked_its_sender_and_says_so() -> No
     book.do("luke: block 2 hans")
     book.play("""
         hans: broadcast 2 "I rock"
-            yoda < announcement hans "I rock"
+            yoda < announcement hans pc-hans 2 "I rock"
             hans < sent 2 false
         luke: broadcast 3 hello
-            hans yoda < announcement luke hello
+            hans yoda < announcement luke pc-luke 3 hello
             luke < sent 3 true
         close luke
             ...
         hans: broadcast 3 "vader sucks"
-            yoda < announcement hans "vader sucks"
+            yoda < announcement hans pc-hans 3 "vader sucks"
             hans < sent 3 true
         """)
 

@@ -53,7 +53,7 @@ def test_a_text_is_measured_in_bytes(character: str) -> None:
         f"yoda < delivery 1 hans pc-hans 4 {fits}"
     ]
     assert book.ask("hans", Broadcast(5, fits)) == [
-        f"yoda < announcement hans {fits}",
+        f"yoda < announcement hans pc-hans 5 {fits}",
         "hans < sent 5 true",
     ]
 
@@ -61,7 +61,7 @@ def test_a_text_is_measured_in_bytes(character: str) -> None:
 def test_a_broadcast_reaches_everybody_else_online_and_is_not_stored() -> None:
     Playbook("hans", "yoda", "luke").play("""
         hans: broadcast 2 "vader sucks"
-            yoda luke < announcement hans "vader sucks"
+            yoda luke < announcement hans pc-hans 2 "vader sucks"
             hans < sent 2 true
         log in vader
             ...

@@ -456,7 +456,7 @@ class World(RuleBasedStateMachine):
     def broadcast(self, user: str) -> None:
         if person := self.ready(user):
             id = person.number()
-            message = wire.Announcement(user, "all")
+            message = wire.Announcement(user, person.client, id, "all")
             public: list[Public] = [
                 (connection.id, message)
                 for name, connection in self.online.items()

@@ -7,7 +7,7 @@ from trio_chat.core.outgoing import Outgoing
 from trio_chat.protocol.messages import Announcement, Ok
 
 HANS, YODA, GONE = 1, 2, 3
-NEWS = Announcement("luke", "news")
+NEWS = Announcement("luke", "pc", 2, "news")
 
 
 def test_what_goes_to_one_session_is_one_effect() -> None:

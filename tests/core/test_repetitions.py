@@ -102,6 +102,72 @@ def test_a_message_that_could_not_be_stored_is_refused_on_the_new_connection_too
         """)
 
 
+def test_a_broadcast_is_not_said_again_and_answered_as_before() -> None:
+    Playbook("hans", "yoda", "luke").play("""
+        luke: block 2 hans
+            ...
+        committed
+            ...
+        hans: broadcast 2 hey
+            yoda < announcement hans pc-hans 2 hey
+            hans < sent 2 false
+        luke: unblock 3 hans
+            ...
+        committed
+            ...
+        hans: broadcast 3 hey
+            ...
+        close hans
+            ...
+        log in hans
+            ...
+        hans: broadcast 2 hey; broadcast 3 hey
+            hans < sent 2 false
+            hans < sent 3 true
+        hans: broadcast 4 hey
+            yoda luke < announcement hans pc-hans 4 hey
+            hans < sent 4 true
+        """)
+
+
+def test_a_block_in_the_commit_under_way_is_confirmed_by_it_on_the_new_connection() -> None:
+    Playbook("hans").play("""
+        hans: block 2 luke
+            commit 1: hans!luke
+        close hans
+        log in hans
+            ...
+        hans: block 2 luke
+        committed
+            hans < ok 2
+        hans: unblock 3 luke
+            commit 2: hans=luke
+        close hans
+        log in hans
+            ...
+        hans: unblock 3 luke
+        commit failed
+            hans < error not_stored ...
+        hans: block 4 luke
+            hans < error already_blocked ...
+        """)
+
+
+def test_a_block_that_is_on_disk_is_refused_when_it_is_repeated() -> None:
+    """Its client takes that for what it is."""
+    Playbook("hans").play("""
+        hans: block 2 luke
+            ...
+        committed
+            ...
+        close hans
+        log in hans
+            ...
+        hans: block 2 luke
+            hans < error already_blocked ...
+        """)
+
+
 def test_another_client_of_the_same_user_has_numbers_of_its_own() -> None:
     Playbook("hans", "yoda").play("""
         hans: message 2 yoda a
@@ -137,8 +203,8 @@ def test_refusals_are_remembered_as_far_back_as_a_client_may_ask(
     monkeypatch.setattr(limits, "REQUESTS_UNANSWERED_MAX", 2)
     history = History()
     for id in (1, 2, 3):
-        history.refuse(refusal(id))
-    assert [history.refusal(id) for id in (1, 2, 3)] == [None, refusal(2), refusal(3)]
+        history.remember(refusal(id))
+    assert [history.reply(id) for id in (1, 2, 3)] == [None, refusal(2), refusal(3)]
 
 
 def test_the_latest_clients_of_a_user_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:

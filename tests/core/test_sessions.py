@@ -226,7 +226,7 @@ def test_a_batch_is_answered_in_order() -> None:
         hans: whoelse 2; message 3 yoda a; ack 0; active; broadcast 4 b
             hans < users 2 [yoda]
             yoda < delivery 1 hans pc-hans 3 a
-            yoda < announcement hans b
+            yoda < announcement hans pc-hans 4 b
             hans < sent 4 true
         """)
 

@@ -62,7 +62,9 @@ SERVER_MESSAGES: dict[wire.ServerMessage, bytes] = {
         b'{"type":"delivery","seq":6,"from":"hans","client":"pc","id":2,"text":"hi"}'
     ),
     wire.Token("t0"): b'{"type":"token","token":"t0"}',
-    wire.Announcement("hans", "hi"): b'{"type":"announcement","from":"hans","text":"hi"}',
+    wire.Announcement("hans", "pc", 2, "hi"): (
+        b'{"type":"announcement","from":"hans","client":"pc","id":2,"text":"hi"}'
+    ),
     wire.Presence("hans", True): b'{"type":"presence","user":"hans","online":true}',
     wire.Introduction(2, "::1", 4001, b"abc", 30): (
         b'{"type":"introduction","id":2,"address":"::1","port":4001,"certificate":"YWJj",'

@@ -20,7 +20,7 @@ SECRET = "s3cret\nw0rds"
 NAME = "ha\nns"
 SESSION = session_id(1, 5)
 DELIVERY = wire.Delivery(1, NAME, "p\nc", 2, SECRET)
-HEARD = wire.Announcement(NAME, SECRET)
+HEARD = wire.Announcement(NAME, "pc", 2, SECRET)
 
 FILE = wire.File("a\nb", 1000, 10, 16384, bytes(32))
 
@@ -44,7 +44,7 @@ EVENTS: list[tuple[msgspec.Struct, str]] = [
     (wire.Error(ErrorCode.BUSY, "a\nb", 2), r"error code=busy text='a\nb' id=2"),
     (DELIVERY, r"delivery seq=1 sender='ha\nns' client='p\nc' id=2 text=(12 characters)"),
     (wire.Token(SECRET), "token token=(hidden)"),
-    (HEARD, r"announcement sender='ha\nns' text=(12 characters)"),
+    (HEARD, r"announcement sender='ha\nns' client='pc' id=2 text=(12 characters)"),
     (wire.Presence(NAME, online=True), r"presence user='ha\nns' online=True"),
     (wire.Closed(ErrorCode.IDLE, "a\nb"), r"closed code=idle text='a\nb'"),
     (
@@ -94,7 +94,8 @@ EVENTS: list[tuple[msgspec.Struct, str]] = [
     ),
     (
         effects.SendMany((SESSION,), HEARD),
-        r"SendMany sessions=(1) message=(announcement sender='ha\nns' text=(12 characters))",
+        r"SendMany sessions=(1) message=(announcement sender='ha\nns' client='pc' id=2"
+        " text=(12 characters))",
     ),
     (effects.Admit(SESSION, NAME), r"Admit session=1.5 user='ha\nns'"),
     (effects.Close(SESSION), "Close session=1.5"),

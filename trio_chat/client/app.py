@@ -10,28 +10,20 @@ from __future__ import annotations
 import secrets
 import socket
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, ExitStack, closing
+from contextlib import AbstractAsyncContextManager, closing
 from functools import partial
 from pathlib import Path
 
-import trio
-
 from .. import limits
-from ..errors import FailureError, ProtocolViolation
 from ..net import tcp
 from ..net.tcp import TcpTransport
 from ..net.transport import HandshakeError, Transport
 from .chat import Chat
-from .connection import Connection, ConnectionLost, Refused
 from .files.transfers import FileOptions
 from .peering import TlsPeering
+from .session import Session, UnreachableError
 from .state import identity_directory
 from .terminal import Terminal
-
-
-class UnreachableError(FailureError):
-    """There is no such server, or nothing that is one."""
-
 
 Encrypt = Callable[[TcpTransport, str, str], Awaitable[Transport]]
 """Takes a connection to a host over, which the person knows as a server; see `security`."""
@@ -46,6 +38,7 @@ async def run(
     peer_port: int = 0,
     peer_host: str | None = None,
     file_options: FileOptions | None = None,
+    reconnect_seconds: float | None = None,
 ) -> int:
     """Connect, then chat; return the exit status.
 
@@ -58,53 +51,32 @@ async def run(
         peer_port: where other clients connect; 0 lets the system pick one.
         peer_host: the name or address for that; none for all of this machine.
         file_options: what the person has decided about files.
+        reconnect_seconds: how long to try to reach a server that is lost, 0 not to try; none
+            for what suits the terminal: a script rather ends.
 
     Raises:
         FailureError: if there is no server to chat with.
     """
     server = tcp.format_address(host, port)
-    with ExitStack() as cleanup:
+
+    async def connect() -> Transport:
         try:
-            with trio.fail_after(limits.CONNECT_SECONDS_MAX):
-                transport = await encrypt(await tcp.connect(host, port), host, server)
-                cleanup.enter_context(closing(transport))
-                connection = Connection(transport, secrets.token_hex(16))
-                await connection.greet()
-        except _UNREACHABLE as error:
-            raise UnreachableError(_explain(error, host, server)) from None
+            return await encrypt(await tcp.connect(host, port), host, server)
+        except (socket.gaierror, UnicodeError):  # the latter: names that can't be encoded
+            raise UnreachableError(f"Unknown host: {host}") from None
+        except OSError:
+            raise UnreachableError(f"Cannot reach the server at {server}. Is it running?") from None
+        except HandshakeError as error:
+            raise UnreachableError(f"No safe connection to {server}: {error}") from None
+
+    with closing(Session(server, connect, secrets.token_hex(16))) as session:
+        await session.open()
         async with open_terminal() as terminal:
+            if reconnect_seconds is None:
+                reconnect_seconds = limits.RECONNECT_SECONDS if terminal.interactive else 0
             peering = TlsPeering(
                 partial(identity_directory, state_dir, server), peer_port, peer_host
             )
             options = file_options or FileOptions(state_dir / "downloads")
-            return await Chat(terminal, connection, peering, server, state_dir, options).run()
-
-
-_UNREACHABLE = (
-    OSError,
-    UnicodeError,
-    trio.TooSlowError,
-    ConnectionLost,
-    Refused,
-    ProtocolViolation,
-    HandshakeError,
-)
-
-
-def _explain(error: Exception, host: str, server: str) -> str:
-    """One line about an error that is among `_UNREACHABLE`."""
-    match error:
-        case socket.gaierror() | UnicodeError():  # the latter: names that can't be encoded
-            return f"Unknown host: {host}"
-        case trio.TooSlowError():
-            return f"The server at {server} does not answer"
-        case ConnectionLost():
-            return f"The server at {server} has closed the connection"
-        case Refused():
-            return str(error)
-        case HandshakeError():
-            return f"No safe connection to {server}: {error}"
-        case ProtocolViolation():
-            return f"What answers at {server} is no trio-chat server"
-        case _:
-            return f"Cannot reach the server at {server}. Is it running?"
+            chat = Chat(terminal, session, peering, server, state_dir, options, reconnect_seconds)
+            return await chat.run()

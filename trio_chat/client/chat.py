@@ -1,14 +1,15 @@
-"""From login to logout: the tasks of a client on a connection that was greeted.
+"""From login to logout: the tasks of a client.
 
 Theory of operation: these tasks run side by side, and the first that returns decides how
 the client ends (`Ending`); the others are cancelled then, an open prompt included.
 
-- `_read` shows what the server sends, then acknowledges it: it alone receives.
+- `_read` shows what the server sends, then acknowledges it: it alone receives. If the connection
+  is lost, it makes another one (`reconnect`), while what the person types waits.
 - `_converse` asks for name and password, then turns lines into requests.
 - `_watch_signals` turns Ctrl-C and the like into a logout.
-- `Connection.run` sends what the server does not take at once; it never ends by itself.
+- `Session.run` sends what the server does not take at once; it never ends by itself.
 - `Links.run` holds the direct connections to other users. While there is one, the client goes
-  on without its server.
+  on though its server is lost for good.
 
 Replies are shown by `_read`, in the order in which the server sent them, and only then
 does whoever waits for one go on; so the prompt that follows a refused password, or the
@@ -28,6 +29,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from random import random
 
 import trio
 from msgspec import Struct
@@ -36,12 +38,14 @@ from ..errors import ErrorCode, FailureError, ProtocolViolation, UsageError
 from ..net.transport import BulkTransport
 from ..protocol import messages as wire
 from . import grammar, render
-from .connection import Connection, ConnectionLost, Exchange, Received
+from .connection import ConnectionLost
 from .files.fetch import ConnectError
 from .files.shelf import Shelf
 from .files.transfers import FileOptions, Transfers
 from .links import Links
 from .peering import Peering
+from .reconnect import is_passing, reconnect
+from .session import Exchange, Received, Session, UnreachableError
 from .shown import Key, ShownKeys
 from .state import keys_path, shelf_path
 from .terminal import Terminal, TerminalGone
@@ -64,7 +68,7 @@ class Ending(Struct, frozen=True):
     Attributes:
         status: its exit status.
         lines: what is shown last.
-        server_gone: whether it is the server that has ended, and not the session.
+        server_gone: whether it is the connection that has ended, and not the session.
     """
 
     status: int
@@ -73,39 +77,42 @@ class Ending(Struct, frozen=True):
 
 
 class Chat:
-    """One run of the client, on a connection that was greeted.
+    """One run of the client, in a session that is open.
 
     Args:
         terminal: of the person.
-        connection: to the server.
+        session: with the server.
         peering: the way to other clients.
         server: its address, as the person knows it.
         state_dir: where to remember what was shown.
         file_options: what the person has decided about files.
+        reconnect_seconds: how long to try to reach a server that is lost; 0 not to try.
     """
 
     def __init__(
         self,
         terminal: Terminal,
-        connection: Connection,
+        session: Session,
         peering: Peering,
         server: str,
         state_dir: Path,
         file_options: FileOptions,
+        reconnect_seconds: float,
     ) -> None:
         self._peering = peering
-        self._links = Links(peering, terminal.show, self._ask_quietly)
+        self._links = Links(peering, terminal.show, session.ask)
         self._shelf = Shelf()
         self._transfers = Transfers(
-            terminal, file_options, self._shelf, self._ask_quietly, self._connect_for_files
+            terminal, file_options, self._shelf, session.ask, self._connect_for_files
         )
         self._nursery: trio.Nursery | None = None
         self._terminal = terminal
-        self._connection = connection
+        self._session = session
         self._server = server
         self._state_dir = state_dir
+        self._reconnect_seconds = reconnect_seconds
+        self._user = ""
         self._shown = ShownKeys()
-        self._online = False
         self._logout: Exchange | None = None
         self._talk = trio.CancelScope()
         self._told_active = -math.inf
@@ -135,7 +142,7 @@ class Chat:
             self._nursery = nursery
             await nursery.start(self._links.run)
             await nursery.start(self._transfers.run)
-            nursery.start_soon(self._connection.run)
+            nursery.start_soon(self._session.run)
             nursery.start_soon(run_until_end, partial(self._watch_signals, signals))
             nursery.start_soon(
                 run_until_end, partial(self._watch_terminal, self._links.terminal_gone)
@@ -159,43 +166,67 @@ class Chat:
     def _connection_lost(self) -> Ending:
         if self._logout is not None:
             return self._left()
-        unanswered = self._connection.unanswered
-        lines = [render.SERVER_GONE]
-        if self._online and unanswered:
-            lines.append(render.unconfirmed(unanswered))
-        return Ending(1, (". ".join(lines),), server_gone=True)
+        return Ending(1, (render.SERVER_GONE,), server_gone=True)
 
     # -- What the server says ----------------------------------------------------------------
 
     async def _read(self) -> Ending:
         """Follow the server to its end, and private messaging to the end of that."""
-        try:
+        ending = await self._follow_server()
+        while ending.server_gone and self._session.has_begun and self._reconnect_seconds:
+            failure = await self._come_back(ending)
+            if failure is not None:
+                ending = failure
+                break
             ending = await self._follow_server()
-        except ConnectionLost:
-            ending = self._connection_lost()
-        if ending.server_gone and (self._transfers.is_used or not self._links.is_empty):
-            self._links.alone = True
-            self._connection.lose()
-            await self._terminal.show([*ending.lines, render.PEERS_GO_ON])
-            await self._links.wait_empty()
-            await self._transfers.wait_unused()
-            return Ending(1)
+        if ending.server_gone:
+            return await self._end_without_server(ending)
         return ending
 
+    async def _end_without_server(self, ending: Ending) -> Ending:
+        lines = list(ending.lines)
+        if self._session.has_begun and self._session.unanswered:
+            lines.append(render.unconfirmed(self._session.unanswered))
+        if not self._transfers.is_used and self._links.is_empty:
+            return Ending(1, (". ".join(lines),))
+        self._links.alone = True
+        self._session.close()
+        await self._terminal.show([". ".join(lines), render.PEERS_GO_ON])
+        await self._links.wait_empty()
+        await self._transfers.wait_unused()
+        return Ending(1)
+
     async def _follow_server(self) -> Ending:
-        while True:
-            batch = await self._connection.receive()
-            lines, keys, ending = self._digest(batch)
-            if lines:
-                await self._terminal.show(lines)
-            self._shown.add(keys)
-            await self._show_notice()
-            self._connection.shown(batch)
-            self._tell_links(batch)
-            if ending is not None:
-                return ending
-            if self._logout is not None and self._logout.reply is not None:
-                return self._left()
+        """Show what the server says until it says no more."""
+        try:
+            while True:
+                batch = await self._session.receive()
+                lines, keys, ending = self._digest(batch)
+                if lines:
+                    await self._terminal.show(lines)
+                self._shown.add(keys)
+                await self._show_notice()
+                self._session.shown(batch)
+                self._tell_links(batch)
+                if ending is not None:
+                    return ending
+                if self._logout is not None and self._logout.reply is not None:
+                    return self._left()
+        except ConnectionLost:
+            return self._connection_lost()
+
+    async def _come_back(self, ending: Ending) -> Ending | None:
+        """Reach the server again; return how the client ends if that does not work."""
+        await self._terminal.show([render.reconnecting(*ending.lines)])
+        try:
+            await reconnect(self._session, self._reconnect_seconds, random)
+        except UnreachableError as error:
+            return Ending(1, (str(error),), server_gone=True)
+        except FailureError as error:
+            return Ending(1, (str(error),))
+        await self._terminal.show([render.RECONNECTED])
+        self._transfers.log_in(self._user)
+        return None
 
     def _digest(self, batch: list[Received]) -> tuple[list[str], list[Key], Ending | None]:
         """What to show of a batch, what to remember of it, and whether it is the last."""
@@ -204,16 +235,14 @@ class Chat:
         for received in batch:
             message, request = received.message, received.request
             match message:
-                case wire.Delivery():
+                case wire.Delivery() | wire.Announcement():
                     key = (message.sender, message.client, message.id)
                     if key in self._shown or key in keys:
                         continue
                     keys[key] = None
-                case wire.Ok() if isinstance(request, wire.Login):
-                    self._online = True
                 case wire.Closed() | wire.Error() if _is_final(message, request):
                     last = render.render(message, request)
-                    server_gone = message.code is ErrorCode.STOPPING
+                    server_gone = request is None and is_passing(message.code)
                     return lines, list(keys), Ending(1, tuple(last), server_gone=server_gone)
             if not received.quiet:
                 lines += render.render(message, request)
@@ -229,10 +258,6 @@ class Chat:
                 case wire.Presence(user, online):
                     self._links.presence(user, online=online)
 
-    async def _ask_quietly(self, request: grammar.Numbered) -> wire.Reply:
-        exchange = await self._connection.send(request, quiet=True)
-        return await exchange.wait()
-
     # -- Other clients -----------------------------------------------------------------------
 
     async def _listen(self, user: str) -> None:
@@ -240,7 +265,7 @@ class Chat:
         assert self._nursery is not None
         self._links.log_in(user)
         try:
-            self._connection.tell(
+            self._session.tell(
                 await self._nursery.start(self._peering.serve, user, self._welcome, self._nursery)
             )
         except FailureError as error:
@@ -256,7 +281,7 @@ class Chat:
         ticket = secrets.token_hex(wire.TICKET_CHARACTERS // 2)
         request = wire.Introduce(grammar.UNNUMBERED, user, ticket, "files")
         try:
-            reply = await self._ask_quietly(request)
+            reply = await self._session.ask(request)
             if isinstance(reply, wire.Introduction):
                 return await self._peering.dial(reply, ticket)
         except (ConnectionLost, OSError, FailureError) as error:
@@ -276,7 +301,7 @@ class Chat:
                 return Ending(1, () if self._terminal.interactive else (render.INPUT_ENDED,))
             await self._follow_lines()
             if not self._terminal.interactive:  # a script has time
-                await self._connection.wait_all_answered()
+                await self._session.wait_all_answered()
                 await self._links.wait_all_answered()
         return await self._log_out()
 
@@ -291,17 +316,16 @@ class Chat:
             if answer is None:
                 return False
             user = answer
+        self._user = user
         self._shown = ShownKeys(keys_path(self._state_dir, self._server, user))
         self._shelf.open(shelf_path(self._state_dir, self._server, user))
         await self._show_notice()
         await self._listen(user)
-        while not self._online:
+        while not self._session.has_begun:
             password = await self._ask("Password: ", grammar.parse_password, secret=True)
             if password is None:
                 return False
-            login = wire.Login(grammar.UNNUMBERED, user, password)
-            exchange = await self._connection.send(login)
-            await exchange.wait()
+            await self._session.log_in(user, password).wait()
         self._transfers.log_in(user)
         return True
 
@@ -380,41 +404,47 @@ class Chat:
                 await transfers.show_list()
 
     async def _ask_server(self, request: grammar.Numbered) -> None:
+        session, is_person = self._session, self._terminal.interactive
+        if is_person and session.is_full and not session.is_connected:
+            await self._terminal.show([render.OUTBOX_FULL])
+            return
         try:
-            await self._connection.send(request)
+            await session.send(request)
         except ConnectionLost:
-            if not self._links.alone:
-                raise
             await self._terminal.show([render.NO_SERVER])
+            return
+        if is_person and not session.is_connected:
+            await self._terminal.show([render.waiting(session.unanswered)])
 
     async def _answer(self, lines: Sequence[str]) -> None:
         """Answer a line that does not concern the server."""
         if not self._terminal.interactive:
             # Whoever reads the output of a script wants the answers in its order.
-            await self._connection.wait_all_answered()
+            await self._session.wait_all_answered()
         await self._terminal.show(lines)
         self._tell_active()
 
     def _tell_active(self) -> None:
         now = trio.current_time()
-        if not self._links.alone and now >= self._told_active + ACTIVE_SECONDS_MIN:
+        if now >= self._told_active + ACTIVE_SECONDS_MIN:
             self._told_active = now
-            self._connection.tell(wire.Active())
+            self._session.tell(wire.Active())
 
     async def _log_out(self) -> Ending:
         """Log out, once everything is answered; `_read` sees the reply, and ends."""
         with trio.move_on_after(LOGOUT_SECONDS_MAX):
-            await self._connection.wait_all_answered()
+            await self._session.wait_all_answered()
         if self._links.alone:
-            return Ending(1 if self._connection.unanswered else 0)  # which was said before
-        with trio.move_on_after(LOGOUT_SECONDS_MAX):
-            self._logout = await self._connection.send(wire.Logout(grammar.UNNUMBERED))
-            await trio.sleep_forever()
+            return Ending(1 if self._session.unanswered else 0)  # which was said before
+        if self._session.is_connected:
+            with trio.move_on_after(LOGOUT_SECONDS_MAX):
+                self._logout = await self._session.send(wire.Logout(grammar.UNNUMBERED))
+                await trio.sleep_forever()
         return self._left()
 
     def _left(self) -> Ending:
         """The end after a logout, whether the server could still answer it or not."""
-        unanswered = self._connection.unanswered
+        unanswered = self._session.unanswered
         if self._logout is not None and self._logout.reply is None:
             unanswered -= 1
         return Ending(1, (render.unconfirmed(unanswered),)) if unanswered else Ending(0)
@@ -425,7 +455,7 @@ class Chat:
 
     async def _watch_signals(self, signals: AsyncIterator[int]) -> Ending:
         async for number in signals:
-            if not self._online or self._talk.cancel_called:
+            if not self._session.has_begun or self._talk.cancel_called:
                 return Ending(128 + number)
             self._talk.cancel()
         raise AssertionError("signals never end")

@@ -19,7 +19,7 @@ from typing import NoReturn
 import platformdirs
 import trio
 
-from .. import __version__
+from .. import __version__, limits
 from ..errors import FailureError, UsageError
 from ..net import tls
 from . import app, render, security
@@ -55,6 +55,7 @@ def _run(argv: Sequence[str]) -> int:
             _parse_rate(options.upload_limit, "--upload-limit"),
             _parse_rate(options.download_limit, "--download-limit"),
         )
+        reconnect_seconds = _parse_reconnect(options.reconnect)
         peer_port = (
             0 if options.peer_port is None else _parse_port(options.peer_port, "--peer-port")
         )
@@ -75,6 +76,7 @@ def _run(argv: Sequence[str]) -> int:
             peer_port,
             peer_host,
             file_options,
+            reconnect_seconds,
         )
     except FailureError as error:
         _complain(str(error))
@@ -128,6 +130,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--peer-port", metavar="PORT", help="the port for that (default: the system picks one)"
     )
+    parser.add_argument(
+        "--reconnect",
+        metavar="SECONDS",
+        help="how long to try to reach a server that is lost; 0 not to try"
+        f" (default: {limits.RECONNECT_SECONDS:.0f} on a terminal, otherwise 0)",
+    )
     security = parser.add_mutually_exclusive_group()
     security.add_argument(
         "--ca",
@@ -156,6 +164,14 @@ def _parse_port(text: str, name: str = "PORT") -> int:
     if not (text.isascii() and text.isdigit() and 1 <= int(text[:6]) <= 65535):
         raise UsageError(f"{name} must be a number from 1 to 65535, not '{text}'")
     return int(text)
+
+
+def _parse_reconnect(text: str | None) -> float | None:
+    if text is None:
+        return None
+    if not re.fullmatch(r"\d{1,9}(\.\d{1,9})?", text, re.ASCII):
+        raise UsageError(f"--reconnect must be a number of seconds, such as 60, not '{text}'")
+    return float(text)
 
 
 def _parse_rate(text: str | None, name: str) -> float | None:

@@ -305,7 +305,21 @@ def chunks_downloaded(manifest: Manifest, chunks: Sequence[int], user: str) -> s
 SERVER_GONE = "The server has closed the connection"
 PEERS_GO_ON = "Private messaging and transfers go on; 'logout' ends them"
 NO_SERVER = "Error. There is no connection to the server"
+RECONNECTED = "Connected again"
+OUTBOX_FULL = "Error. Too much waits for the server already. Please try again when it is back"
 INPUT_ENDED = "The input ended before anybody was logged in"
+
+
+def reconnecting(reason: str) -> str:
+    """Said when the server is lost, and the client tries to reach it again."""
+    return f"{reason}. Trying to reach it again"
+
+
+def waiting(requests: int) -> str:
+    """Said of what a person types before the server is reached again."""
+    if requests == 1:
+        return "Not connected: 1 request waits for the server"
+    return f"Not connected: {requests} requests wait for the server"
 
 
 def unconfirmed(requests: int) -> str:

@@ -336,7 +336,7 @@ class Broker:
             else:
                 code = ErrorCode.MAILBOX_FULL
         error = wire.Error(code, code.describe(size=size, user=recipient), request.id)
-        session.history.refuse(error)
+        session.history.remember(error)
         self._outgoing.send(session.id, error)
 
     def _ack(self, session: Session, request: wire.Ack, now: float) -> None:
@@ -348,6 +348,10 @@ class Broker:
         if code is not None:
             self._refuse(session, request.id, code, size=size)
             return
+        if request.id <= session.repeats_until:
+            reply = session.history.reply(request.id) or wire.Sent(request.id, True)
+            self._outgoing.send(session.id, reply)
+            return
         blockers = self._blocks.blockers_of(session.user)
         online = self._presence.online
         receivers = [
@@ -355,10 +359,13 @@ class Broker:
             for user, receiver in online.items()
             if receiver != session.id and user not in blockers
         ]
-        self._outgoing.send_many(receivers, wire.Announcement(session.user, request.text))
+        announcement = wire.Announcement(session.user, session.client, request.id, request.text)
+        self._outgoing.send_many(receivers, announcement)
         # Those who are offline miss it anyway, so only a blocker who is online counts.
-        complete = len(receivers) == len(online) - 1
-        self._outgoing.send(session.id, wire.Sent(request.id, complete))
+        sent = wire.Sent(request.id, len(receivers) == len(online) - 1)
+        if not sent.complete:
+            session.history.remember(sent)
+        self._outgoing.send(session.id, sent)
 
     # -- Requests: the others ------------------------------------------------------------------
 
@@ -375,7 +382,7 @@ class Broker:
         elif request.user not in self.users:
             self._refuse(session, request.id, ErrorCode.UNKNOWN_USER)
         elif request.user in self._blocks.blocked_by(session.user):
-            self._refuse(session, request.id, ErrorCode.ALREADY_BLOCKED, user=request.user)
+            self._refuse_block(session, request, ErrorCode.ALREADY_BLOCKED)
         else:
             self._set_block(session, request, True, now)
 
@@ -385,7 +392,7 @@ class Broker:
         elif request.user not in self.users:
             self._refuse(session, request.id, ErrorCode.UNKNOWN_USER)
         elif request.user not in self._blocks.blocked_by(session.user):
-            self._refuse(session, request.id, ErrorCode.NOT_BLOCKED, user=request.user)
+            self._refuse_block(session, request, ErrorCode.NOT_BLOCKED)
         else:
             self._set_block(session, request, False, now)
 
@@ -396,6 +403,16 @@ class Broker:
         self._blocks.set(session.user, request.user, on)
         change = BlockChange(session.user, request.user, on, session.id, request.id)
         self._journal.add_block(change, now)
+
+    def _refuse_block(
+        self, session: Session, request: wire.Block | wire.Unblock, code: ErrorCode
+    ) -> None:
+        change = self._journal.find_block(session.user, request.user)
+        if change is not None and request.id <= session.repeats_until:
+            # A repetition is not answered before the commit that decides on it.
+            change.reply_to, change.id = session.id, request.id
+        else:
+            self._refuse(session, request.id, code, user=request.user)
 
     def _listening(self, session: Session, request: wire.Listening, now: float) -> None:
         session.listening = request

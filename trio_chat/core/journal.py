@@ -112,6 +112,14 @@ class Journal:
         self._gathering.blocks.append(change)
         self.hurry(now)
 
+    def find_block(self, blocker: str, blocked: str) -> BlockChange | None:
+        """The latest change of this block that is not on disk, if there is one."""
+        under_way = self.under_way.blocks if self.under_way is not None else []
+        for change in reversed([*under_way, *self._gathering.blocks]):
+            if (change.blocker, change.blocked) == (blocker, blocked):
+                return change
+        return None
+
     def add_file(self, file: NewFile, now: float) -> None:
         """Write a new file of the catalogue at once."""
         self._gathering.files.append(file)

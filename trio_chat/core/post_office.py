@@ -128,7 +128,7 @@ class PostOffice:
 
     def repeat(self, session: Session, request: wire.Message) -> None:
         """Answer a message as the first time, or leave that to the commit that decides it."""
-        refusal = session.history.refusal(request.id)
+        refusal = session.history.reply(request.id)
         mailbox = self.mailboxes.get(request.to)
         letter = mailbox and mailbox.unsafe(session.user, session.client, request.id)
         if refusal is not None:
@@ -186,5 +186,5 @@ class PostOffice:
         for letter in refused:
             delivery = letter.delivery
             error = wire.Error(code, code.describe(), delivery.id)
-            self._repetitions.history(delivery.sender, delivery.client).refuse(error)
+            self._repetitions.history(delivery.sender, delivery.client).remember(error)
             self._outgoing.answer(letter.reply_to, error)

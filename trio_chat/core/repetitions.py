@@ -1,14 +1,15 @@
 """Repeated messages: a client that lost its connection sends again what had no answer.
 
 A client numbers its requests for as long as it lives, so all that must be remembered of
-it is the highest number that was decided, and which of the latest were refused: every
-other one was accepted. Numbers are few and small, whatever the traffic.
+it is the highest number that was decided, and which of the latest were answered otherwise
+than usual: every other message was accepted, and every other broadcast reached all. Numbers
+are few and small, whatever the traffic.
 """
 
 from __future__ import annotations
 
 from .. import limits
-from ..protocol.messages import Error
+from ..protocol.messages import Error, Sent
 
 
 class History:
@@ -18,26 +19,26 @@ class History:
         highest: the number of the latest request of its earlier connections.
     """
 
-    __slots__ = ("_refused", "highest")
+    __slots__ = ("_replies", "highest")
 
     def __init__(self) -> None:
         self.highest = 0
-        self._refused: dict[int, Error] = {}
+        self._replies: dict[int, Error | Sent] = {}
 
-    def refuse(self, error: Error) -> None:
-        """Remember the refusal of a message, to answer a repetition alike.
+    def remember(self, reply: Error | Sent) -> None:
+        """Remember an unusual reply, to answer a repetition alike.
 
         A client waits with more than `REQUESTS_UNANSWERED_MAX` unanswered requests, so
         it can't repeat anything older.
         """
-        assert error.id is not None
-        self._refused[error.id] = error
-        if len(self._refused) > limits.REQUESTS_UNANSWERED_MAX:
-            del self._refused[next(iter(self._refused))]
+        assert reply.id is not None
+        self._replies[reply.id] = reply
+        if len(self._replies) > limits.REQUESTS_UNANSWERED_MAX:
+            del self._replies[next(iter(self._replies))]
 
-    def refusal(self, id: int) -> Error | None:
-        """The error with which this message was refused, if it was."""
-        return self._refused.get(id)
+    def reply(self, id: int) -> Error | Sent | None:
+        """How this request was answered, if that was unusual."""
+        return self._replies.get(id)
 
 
 class Repetitions:

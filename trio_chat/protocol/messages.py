@@ -367,9 +367,14 @@ class Token(_Message, tag="token", frozen=True, gc=False):
 
 
 class Announcement(_Message, tag="announcement", frozen=True, gc=False):
-    """Somebody's `Broadcast`."""
+    """Somebody's `Broadcast`; its fields are those of a `Delivery`.
+
+    It is sent once, but its sender's client may repeat it after a crash of the server.
+    """
 
     sender: str = msgspec.field(name="from")
+    client: str
+    id: Id
     text: str
 
 
