@@ -111,7 +111,38 @@ REQUESTS_ROUND_MAX = 1024
 """Requests handled between two flushes, which bounds what replies may gather in memory."""
 
 STOP_SECONDS_MAX = 5.0
-"""A graceful stop: telling the clients, saving what waits, closing the store."""
+"""A graceful stop: telling the clients, sending their last lines, saving what waits."""
+
+CLOSE_SECONDS_MAX = 3.0
+"""Beyond that, closing the store; a disk that hangs for longer is left alone."""
+
+# -- Operation -------------------------------------------------------------------------
+BACKUP_STEP_PAGES = 128
+"""Pages of 4 KiB copied between two commits: 2 to 3 ms."""
+
+BACKUP_BLOCK_BYTES = 1024 * 1024
+"""Read and written at a time, when a backup is restored."""
+
+BACKUP_SECONDS_MAX = 3600.0
+"""How long the copy for a backup may take; a million messages take less than a second."""
+
+ADMIN_CONNECTIONS_MAX = 4
+"""Commands of the operator answered at one time; the next one waits."""
+
+ADMIN_LINE_BYTES_MAX = 64 * 1024
+"""One line on the admin socket: a path, or figures."""
+
+ADMIN_SECONDS_MAX = 10.0
+"""How long an operator's command may take to ask, and to take its answer."""
+
+LAG_SAMPLE_SECONDS = 0.25
+"""How often the event loop is asked whether it is late."""
+
+LAG_SAMPLES_MAX = 240
+"""Samples kept of that: one minute."""
+
+COMMITS_MEASURED_MAX = 1000
+"""The latest commits, whose times are kept."""
 
 # -- Accounts --------------------------------------------------------------------------
 LOGIN_FAILURES_MAX = 3

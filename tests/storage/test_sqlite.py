@@ -8,14 +8,16 @@ import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from random import Random
 
 import apsw
 import pytest
 import trio
 
 from trio_chat.core.effects import Commit
-from trio_chat.protocol.messages import Delivery, File
-from trio_chat.storage.sqlite import SCHEMA_VERSION, SqliteStore, open_sqlite
+from trio_chat.protocol.messages import Delivery
+from trio_chat.storage.schema import SCHEMA_VERSION
+from trio_chat.storage.sqlite import SqliteStore, open_sqlite
 from trio_chat.storage.store import StoreError
 
 HELLO = Delivery(1, "hans", "pc", 2, "hello")
@@ -70,7 +72,10 @@ async def test_its_directory_is_made_for_its_owner_alone(path: Path) -> None:
 
 async def test_a_second_server_is_refused_until_the_first_is_gone(path: Path) -> None:
     async with opened(path):
-        assert await refusal(path) == f"{path} is in use by another server"
+        assert await refusal(path) == (
+            f"{path.parent} is in use by another server; stop that one, or give this one its own"
+            " --data-dir"
+        )
     async with opened(path) as store:
         assert await store.load("yoda") == ()
 
@@ -79,7 +84,10 @@ async def test_a_file_that_is_no_database_is_refused_and_left_alone(path: Path) 
     path.parent.mkdir()
     file = trio.Path(path)
     await file.write_text("shopping list\n" * 100)
-    assert await refusal(path) == f"cannot use {path}: file is not a database"
+    assert await refusal(path) == (
+        f"cannot use {path}: it is not a database; restore a backup with 'trio-chat-server"
+        " restore', or move the file away"
+    )
     assert (await file.read_text()).startswith("shopping list")
 
 
@@ -90,7 +98,9 @@ async def test_data_of_a_newer_version_are_refused(path: Path) -> None:
     database.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
     database.close()
     assert await refusal(path) == (
-        f"cannot use {path}: made by a newer version of this program (schema {SCHEMA_VERSION + 1})"
+        f"cannot use {path}: it was made by a newer version of this program (schema"
+        f" {SCHEMA_VERSION + 1}, this one knows {SCHEMA_VERSION}); run that version, or restore"
+        " a backup"
     )
 
 
@@ -98,12 +108,99 @@ async def test_data_of_a_newer_version_are_refused(path: Path) -> None:
 async def test_a_directory_that_cannot_be_made_is_refused(tmp_path: Path, below: str) -> None:
     (tmp_path / "file").write_text("in the way")
     text = await refusal(tmp_path / "file" / below)
-    assert text.startswith(f"cannot make {(tmp_path / 'file' / below).parent}: ")
+    assert text.startswith(f"cannot use {(tmp_path / 'file' / below).parent}: ")
     assert "\n" not in text
 
 
 async def test_a_directory_in_place_of_the_file_is_refused(tmp_path: Path) -> None:
-    assert await refusal(tmp_path) == f"cannot use {tmp_path}: unable to open database file"
+    assert (await refusal(tmp_path)).startswith(
+        f"cannot use {tmp_path}: it can't be written (unable to open database file); it and its"
+        " directory must belong to this user"
+    )
+
+
+async def test_the_database_of_another_program_is_refused_and_left_alone(path: Path) -> None:
+    path.parent.mkdir()
+    make_database(path, "CREATE TABLE notes (text TEXT)")
+    assert await refusal(path) == (
+        f"cannot use {path}: it is the database of another program; give another --data-dir"
+    )
+    database = apsw.Connection(str(path))
+    assert database.execute("SELECT name FROM sqlite_schema").fetchall() == [("notes",)]
+    database.close()
+
+
+# -- A disk or a file that is not as it was ------------------------------------------------------
+
+
+def make_database(path: Path, sql: str) -> None:
+    database = apsw.Connection(str(path))
+    database.execute(sql)
+    database.close()
+
+
+async def fill(path: Path, count: int = 500) -> None:
+    """A database of some hundred pages, and no log beside it."""
+    letters = tuple(
+        (f"user{seq % 5}", Delivery(seq, "hans", "pc", seq, f"{seq} " * 100))
+        for seq in range(1, count + 1)
+    )
+    async with opened(path) as store:
+        await store.commit(Commit(1, letters, (), ()))
+
+
+@pytest.mark.parametrize("part", ["all of it", "the first page", "a page in the middle"])
+async def test_a_database_with_random_bytes_in_it_is_refused_in_one_line(
+    path: Path, part: str
+) -> None:
+    await fill(path)
+    file = trio.Path(path)
+    data = bytearray(await file.read_bytes())
+    noise = Random(5).randbytes(len(data))  # noqa: S311  # noise, not a secret
+    middle = len(data) // 2 // 4096 * 4096
+    where = {
+        "all of it": slice(0, len(data)),
+        "the first page": slice(100, 4096),
+        "a page in the middle": slice(middle, middle + 4096),
+    }[part]
+    data[where] = noise[where]
+    await file.write_bytes(data)
+    text = await refusal(path)
+    assert text.startswith(f"cannot use {path}: it is ")
+    assert text.endswith(
+        "; restore a backup with 'trio-chat-server restore', or move the file away"
+    )
+    assert "\n" not in text
+    assert await file.read_bytes() == data, "nothing has touched it"
+
+
+@pytest.mark.parametrize("cut", [4096, 100_000])
+async def test_a_database_that_was_cut_off_is_refused(path: Path, cut: int) -> None:
+    await fill(path)
+    file = trio.Path(path)
+    await file.write_bytes((await file.read_bytes())[:-cut])
+    assert f"cannot use {path}: it is damaged (" in await refusal(path)
+
+
+async def test_a_full_disk_refuses_commits_until_it_has_room_again(path: Path) -> None:
+    async with opened(path) as store:
+        pragma = store._database.pragma
+        await store.commit(Commit(1, (("yoda", HELLO),), (), ()))
+        pages = await store._run(lambda: pragma("page_count"))
+        await store._run(lambda: pragma("max_page_count", pages))
+        large = Delivery(2, "hans", "pc", 3, "x" * 8000)
+        for number in range(2, 5):
+            with pytest.raises(StoreError) as caught:
+                await store.commit(Commit(number, (("luke", large),), (("yoda", 1),), ()))
+            assert str(caught.value) == (
+                "the database failed: the disk is full; free some space on it"
+            )
+        assert await store.load("yoda") == (HELLO,), "all of a commit, or nothing"
+        assert await store.load("luke") == ()
+        await store._run(lambda: pragma("max_page_count", 1_000_000))
+        await store.commit(Commit(5, (("luke", large),), (), ()))
+    async with opened(path) as store:
+        assert await store.load("luke") == (large,)
 
 
 async def test_a_commit_that_fails_in_the_middle_leaves_nothing_of_it(path: Path) -> None:
@@ -147,7 +244,7 @@ CRASH = """
 import os, sys, trio
 from pathlib import Path
 from trio_chat.core.effects import Commit
-from trio_chat.protocol.messages import Delivery, File
+from trio_chat.protocol.messages import Delivery
 from trio_chat.storage.sqlite import open_sqlite
 
 async def main():
@@ -187,40 +284,3 @@ def test_a_program_whose_store_was_refused_can_end(tmp_path: Path) -> None:
         check=True,
     )
     assert done.stdout == "refused\n"
-
-
-VERSION_1 = """
-CREATE TABLE messages (
-    recipient TEXT NOT NULL,
-    seq       INTEGER NOT NULL,
-    sender    TEXT NOT NULL,
-    client    TEXT NOT NULL,
-    id        INTEGER NOT NULL,
-    text      TEXT NOT NULL,
-    PRIMARY KEY (recipient, seq)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE blocks (
-    blocker TEXT NOT NULL,
-    blocked TEXT NOT NULL,
-    PRIMARY KEY (blocker, blocked)
-) STRICT, WITHOUT ROWID;
-INSERT INTO messages VALUES ('yoda', 1, 'hans', 'pc', 2, 'hello');
-INSERT INTO blocks VALUES ('yoda', 'luke');
-PRAGMA user_version = 1;
-"""
-
-
-async def test_data_of_version_1_are_taken_over(path: Path) -> None:
-    path.parent.mkdir()
-    database = apsw.Connection(str(path))
-    database.execute(VERSION_1)
-    database.close()
-    file = File("a.bin", 5, 5, 16384, bytes(32))
-    async with opened(path) as store:
-        assert await store.load("yoda") == (HELLO,)
-        await store.commit(Commit(1, (), (), (), (("hans", file),)))
-    async with opened(path) as store:
-        restored = await store.restore()
-        assert list(restored.blocks) == [("yoda", "luke")]
-        assert list(restored.files) == [("hans", file)]
-        assert await store.load("yoda") == (HELLO,)

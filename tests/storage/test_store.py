@@ -161,3 +161,20 @@ def comparable(restored: Restored) -> tuple[object, ...]:
         dict(restored.waiting),
         sorted(restored.files, key=str),
     )
+
+
+async def test_a_copy_holds_everything(store: Store, tmp_path: Path) -> None:
+    await store.commit(
+        commit(
+            *(("yoda", delivery(1)), ("luke", delivery(2, "ünï 😀"))),
+            blocks=(("a", "b", True),),
+            files=(("hans", file("a")),),
+        )
+    )
+    path = tmp_path / "elsewhere" / "copy"
+    path.parent.mkdir()
+    await store.back_up(path)
+    copy = await open_sqlite(path)
+    async with aclosing_store(copy):
+        assert comparable(await copy.restore()) == comparable(await store.restore())
+        assert await copy.load("luke") == (delivery(2, "ünï 😀"),)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
 import trio
 
 from ..core.beginning import Restored
 from ..core.effects import Commit
 from ..core.mailboxes import text_bytes
 from ..protocol.messages import Delivery, File
+from .backup import DATABASE_NAME
+from .sqlite import open_sqlite
 from .store import StoreError
 
 
@@ -61,6 +66,27 @@ class MemoryStore:
         self._check()
         box = self._messages.get(user, {})
         return tuple(box[seq] for seq in sorted(box))
+
+    async def back_up(self, path: Path) -> None:
+        self._check()
+        with TemporaryDirectory() as directory:
+            twin = await open_sqlite(Path(directory) / DATABASE_NAME)
+            try:
+                await twin.commit(self._everything())
+                await twin.back_up(path)
+            finally:
+                await twin.close()
+
+    def _everything(self) -> Commit:
+        return Commit(
+            1,
+            tuple(
+                (user, letter) for user, box in self._messages.items() for letter in box.values()
+            ),
+            (),
+            tuple((blocker, blocked, True) for blocker, blocked in self._blocks),
+            tuple(self._files.values()),
+        )
 
     async def close(self) -> None:
         await trio.lowlevel.checkpoint()

@@ -2,15 +2,16 @@
 
 Theory of operation: WAL with ``synchronous=FULL`` syncs the log once for each commit, so a
 commit costs one fsync however many messages it holds. A whole commit is one call into the
-thread, as a hop there and back costs more than most statements. The database is locked as
-long as it is open: a second server on the same data directory is refused instead of mixing
-with the first.
+thread, as a hop there and back costs more than most statements. The data directory is locked
+as long as the store is open: a second server on it is refused instead of mixing with the first.
+Whatever fails leaves the database as it was before, so the next commit is a new try: when a
+full disk has room again, nothing else needs to happen.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import TypeVar, cast
 
@@ -21,41 +22,13 @@ import trio
 from ..core.beginning import Restored
 from ..core.effects import Commit
 from ..protocol.messages import Delivery, File
+from .backup import Copy
+from .faults import cannot_use, reason_of
+from .lock import locked
+from .schema import check, migrate
 from .store import StoreError
 
 T = TypeVar("T")
-
-_SCHEMAS = (
-    """
-CREATE TABLE messages (
-    recipient TEXT NOT NULL,
-    seq       INTEGER NOT NULL,
-    sender    TEXT NOT NULL,
-    client    TEXT NOT NULL,
-    id        INTEGER NOT NULL,
-    text      TEXT NOT NULL,
-    PRIMARY KEY (recipient, seq)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE blocks (
-    blocker TEXT NOT NULL,
-    blocked TEXT NOT NULL,
-    PRIMARY KEY (blocker, blocked)
-) STRICT, WITHOUT ROWID;
-""",
-    """
-CREATE TABLE files (
-    name        TEXT NOT NULL PRIMARY KEY,
-    user        TEXT NOT NULL,
-    size        INTEGER NOT NULL,
-    chunks      INTEGER NOT NULL,
-    piece_bytes INTEGER NOT NULL,
-    root        BLOB NOT NULL
-) STRICT, WITHOUT ROWID;
-""",
-)
-"""What each version adds to the one before."""
-
-SCHEMA_VERSION = len(_SCHEMAS)
 
 _FORGET = "DELETE FROM messages WHERE recipient = ? AND seq <= ?"
 _KEEP = "INSERT INTO messages (recipient, seq, sender, client, id, text) VALUES (?, ?, ?, ?, ?, ?)"
@@ -71,8 +44,9 @@ _UNBLOCK = "DELETE FROM blocks WHERE blocker = ? AND blocked = ?"
 class SqliteStore:
     """A store in a file; made by `open_sqlite`."""
 
-    def __init__(self, database: apsw.AsyncConnection) -> None:
+    def __init__(self, database: apsw.AsyncConnection, held: AsyncExitStack) -> None:
         self._async_database = database
+        self._held = held
         # The same object: in its own thread it behaves like a plain connection.
         self._database = cast("apsw.Connection", database)
 
@@ -85,9 +59,19 @@ class SqliteStore:
     async def load(self, user: str) -> tuple[Delivery, ...]:
         return await self._run(lambda: self._load(user))
 
+    async def back_up(self, path: Path) -> None:
+        copy = await self._run(lambda: Copy(self._database, path))
+        is_whole = False
+        try:
+            while not await self._run(copy.step):
+                await trio.lowlevel.checkpoint()  # here it can be cancelled
+            is_whole = True
+        finally:
+            await self._run(lambda: copy.close(keep=is_whole))
+
     async def close(self) -> None:
         with trio.CancelScope(shield=True):
-            await self._async_database.aclose()
+            await self._held.aclose()
 
     async def _run(self, call: Callable[[], T]) -> T:
         """Make a call in the database's thread; a begun one is not given up."""
@@ -95,7 +79,7 @@ class SqliteStore:
             try:
                 result = await self._async_database.async_run(call)
             except apsw.Error as error:
-                raise StoreError(f"the database failed: {error}") from error
+                raise StoreError(f"the database failed: {reason_of(error)}") from error
         return cast("T", result)
 
     # -- In the database's thread ------------------------------------------------------------
@@ -119,7 +103,7 @@ class SqliteStore:
         )
 
     def _commit(self, commit: Commit) -> None:
-        with self._database:  # one transaction
+        with transaction(self._database):
             self._database.executemany(_FORGET, commit.acknowledged)
             self._database.executemany(
                 _KEEP,
@@ -151,35 +135,43 @@ async def open_sqlite(path: Path) -> SqliteStore:
 
     Raises:
         StoreError: if the file can't be used: no permission, not a database, made by a
-            newer version, or in use by another server.
+            newer version, or in use by another server. It says what to do.
     """
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise StoreError(f"cannot make {path.parent}: {error.strerror}") from error
     with trio.CancelScope(shield=True):  # a thread that is left behind never ends
-        try:
-            async with AsyncExitStack() as undo:
+        async with AsyncExitStack() as held:
+            held.enter_context(locked(path.parent))
+            try:
                 database = await apsw.Connection.as_async(str(path))
-                undo.push_async_callback(database.aclose)
+                held.push_async_callback(database.aclose)
                 await database.async_run(_prepare, database)
-                undo.pop_all()
-        except apsw.BusyError as error:
-            raise StoreError(f"{path} is in use by another server") from error
-        except (apsw.Error, StoreError) as error:
-            raise StoreError(f"cannot use {path}: {error}") from error
-    return SqliteStore(database)
+            except (apsw.Error, StoreError) as error:
+                raise cannot_use(path, error) from error
+            store = SqliteStore(database, held.pop_all())
+    return store
 
 
 def _prepare(database: apsw.Connection) -> None:
-    """Lock the database for us alone, and make the tables that it lacks."""
+    """Lock the database for us alone, see that it is whole, and bring its tables up to date."""
     database.pragma("locking_mode", "exclusive")
     database.pragma("journal_mode", "wal")
     database.pragma("synchronous", "full")
-    with database:  # the first write takes the lock, and keeps it
-        version = cast("int", database.execute("PRAGMA user_version").get)
-        if version > SCHEMA_VERSION:
-            raise StoreError(f"made by a newer version of this program (schema {version})")
-        for schema in _SCHEMAS[version:]:
-            database.execute(schema)
-        database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    check(database)
+    with transaction(database):  # the first write takes the lock, and keeps it
+        migrate(database)
+
+
+@contextmanager
+def transaction(database: apsw.Connection) -> Iterator[None]:
+    """All of a block, or nothing.
+
+    A full disk may have ended the transaction already. With apsw's own ``with database`` an
+    error about that would take the place of the one that says why.
+    """
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        database.execute("COMMIT")
+    except BaseException:
+        if database.in_transaction:
+            database.execute("ROLLBACK")
+        raise

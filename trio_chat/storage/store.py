@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Protocol
 
 from ..core.beginning import Restored
@@ -28,6 +29,13 @@ class Store(Protocol):
 
     async def load(self, user: str) -> tuple[Delivery, ...]:
         """The messages that wait for a user, in order."""
+
+    async def back_up(self, path: Path) -> None:
+        """Copy everything into a new database at this path, while commits go on.
+
+        It is the store as it was at some moment before the return, and not synced; see
+        `backup.seal`. Nothing is left there if it fails or is cancelled.
+        """
 
     async def close(self) -> None:
         """Let go of the files; nothing is lost without it."""
