@@ -117,10 +117,10 @@ CLOSE_SECONDS_MAX = 3.0
 """Beyond that, closing the store; a disk that hangs for longer is left alone."""
 
 # -- Operation -------------------------------------------------------------------------
-BACKUP_STEP_PAGES = 128
+BACKUP_STEP_PAGES_MAX = 128
 """Pages of 4 KiB copied between two commits: 2 to 3 ms."""
 
-BACKUP_BLOCK_BYTES = 1024 * 1024
+BACKUP_BLOCK_BYTES_MAX = 1024 * 1024
 """Read and written at a time, when a backup is restored."""
 
 BACKUP_SECONDS_MAX = 3600.0

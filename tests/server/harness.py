@@ -25,6 +25,7 @@ from trio_chat.protocol.framing import encode_lines, server_message_decoder
 from trio_chat.server.accounts import Accounts
 from trio_chat.server.app import serve
 from trio_chat.server.credentials import Credentials
+from trio_chat.server.log import as_text
 from trio_chat.storage.memory import MemoryStore
 
 NAMES = ("hans", "yoda", "luke", "vader", "r2d2", *(f"user{number}" for number in range(170)))
@@ -222,6 +223,7 @@ class Chat:
 
     Attributes:
         log: what its server wrote into the debug log, if ``debug`` was asked for.
+        alarms: what its operator must know.
         running: whether there is a server.
         accounts: who may log in.
     """
@@ -239,6 +241,7 @@ class Chat:
     ) -> None:
         self.store = store
         self.log: list[str] = []
+        self.alarms: list[str] = []
         self.running = False
         self.accounts = accounts
         self._nursery = nursery
@@ -267,7 +270,8 @@ class Chat:
                     self._settings,
                     requests_per_second=self._requests_per_second,
                     stop=self._stopping,
-                    log=self.log.append if self._debug else None,
+                    log=(lambda record: self.log.append(as_text(record))) if self._debug else None,
+                    alarm=lambda record: self.alarms.append(as_text(record)),
                     task_status=task_status,
                 )
         finally:

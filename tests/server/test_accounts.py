@@ -20,6 +20,7 @@ from trio_chat.core.commands import Command, UsersChanged
 from trio_chat.errors import ErrorCode, UsageError
 from trio_chat.protocol import messages as wire
 from trio_chat.server.accounts import Accounts, open_accounts
+from trio_chat.server.log import Record, as_text
 
 from .harness import running_chat
 from .program import running_server, talker, wait_until
@@ -48,7 +49,10 @@ class Watch:
         self._send, self._commands = trio.open_memory_channel[Command](10)
 
     async def run(self) -> None:
-        await self.accounts.watch(self._send.send, self.log.append)
+        await self.accounts.watch(self._send.send, self._write_log)
+
+    def _write_log(self, record: Record) -> None:
+        self.log.append(as_text(record))
 
     async def look(self) -> None:
         """Let the time pass until the next look begins."""

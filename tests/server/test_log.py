@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import get_args
 
 import msgspec
@@ -14,12 +15,21 @@ from trio_chat.core.commands import session_id
 from trio_chat.errors import ErrorCode
 from trio_chat.protocol import messages as wire
 from trio_chat.server.cli import main
-from trio_chat.server.log import describe, log_to_stderr
+from trio_chat.server.log import (
+    Record,
+    as_json,
+    as_text,
+    describe,
+    json_to_stderr,
+    note,
+    text_to_stderr,
+)
 
 SECRET = "s3cret\nw0rds"
 NAME = "ha\nns"
 SESSION = session_id(1, 5)
 DELIVERY = wire.Delivery(1, NAME, "p\nc", 2, SECRET)
+NOW = datetime(2026, 11, 27, 13, 5, 33, 250_000, UTC)
 HEARD = wire.Announcement(NAME, "pc", 2, SECRET)
 
 FILE = wire.File("a\nb", 1000, 10, 16384, bytes(32))
@@ -115,10 +125,15 @@ EVENTS: list[tuple[msgspec.Struct, str]] = [
     ("event", "line"), EVENTS, ids=[type(event).__name__ for event, _ in EVENTS]
 )
 def test_an_event_is_one_line_without_secrets(event: msgspec.Struct, line: str) -> None:
-    assert describe(event) == line
-    assert "\n" not in line
-    assert "s3cret" not in line
-    assert "w0rds" not in line
+    assert as_text(describe(event)) == line
+    as_object = as_json(describe(event), NOW)
+    for rendered in (line, as_object):
+        assert "\n" not in rendered
+        assert "s3cret" not in rendered
+        assert "w0rds" not in rendered
+    kind = type(event).__struct_config__.tag or type(event).__name__
+    assert json.loads(as_object)["event"] == kind
+    assert json.loads(as_object)["ts"] == "2026-11-27T13:05:33.250+00:00"
 
 
 def test_no_kind_of_event_is_missing_here() -> None:
@@ -127,8 +142,69 @@ def test_no_kind_of_event_is_missing_here() -> None:
         assert set(get_args(union)) <= kinds
 
 
+@pytest.mark.parametrize(
+    ("record", "text", "fields"),
+    [
+        (
+            describe(wire.Message(2, NAME, SECRET), session="1.5", direction="in"),
+            r"session 1.5 > message id=2 to='ha\nns' text=(12 characters)",
+            {
+                "event": "message",
+                "direction": "in",
+                "session": "1.5",
+                "fields": {"id": 2, "to": NAME, "text": "(12 characters)"},
+            },
+        ),
+        (
+            describe(wire.Ok(2), session="1.5", user="hans", direction="out"),
+            "hans < ok id=2",
+            {
+                "event": "ok",
+                "direction": "out",
+                "session": "1.5",
+                "user": "hans",
+                "fields": {"id": 2},
+            },
+        ),
+        (
+            describe(effects.SendMany((SESSION,), HEARD)),
+            r"SendMany sessions=(1) message=(announcement sender='ha\nns' text=(12 characters))",
+            {
+                "event": "SendMany",
+                "fields": {
+                    "sessions": "(1)",
+                    "message": {"sender": NAME, "text": "(12 characters)"},
+                },
+            },
+        ),
+        (
+            note("listening", "listening on a, b", addresses=["a", "b"]),
+            "listening on a, b",
+            {
+                "event": "listening",
+                "text": "listening on a, b",
+                "fields": {"addresses": ["a", "b"]},
+            },
+        ),
+    ],
+)
+def test_a_record_has_two_renderings(record: Record, text: str, fields: dict[str, object]) -> None:
+    assert as_text(record) == text
+    rendered = json.loads(as_json(record, NOW))
+    assert rendered.pop("ts") == NOW.isoformat(timespec="milliseconds")
+    assert rendered == fields
+
+
+def test_json_goes_to_standard_error_line_by_line(capsys: pytest.CaptureFixture[str]) -> None:
+    json_to_stderr(note("happened", "a\nb"))
+    json_to_stderr(note("happened", "again"))
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert [json.loads(line)["text"] for line in err.splitlines()] == ["a\nb", "again"]
+
+
 def test_a_line_on_standard_error_begins_with_its_time(capsys: pytest.CaptureFixture[str]) -> None:
-    log_to_stderr("something happened")
+    text_to_stderr(note("happened", "something happened"))
     out, err = capsys.readouterr()
     assert out == ""
     assert err[19:] == " something happened\n"
@@ -137,7 +213,7 @@ def test_a_line_on_standard_error_begins_with_its_time(capsys: pytest.CaptureFix
 
 def test_a_standard_error_that_never_was_is_no_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stderr", None)
-    log_to_stderr("something happened")
+    text_to_stderr(note("happened", "something happened"))
     assert main(["no port", "60", "600"]) == 2
 
 
@@ -150,5 +226,5 @@ def test_a_standard_error_that_is_gone_is_no_trouble(monkeypatch: pytest.MonkeyP
             raise BrokenPipeError
 
     monkeypatch.setattr(sys, "stderr", gone := Gone())
-    log_to_stderr("something happened")
+    text_to_stderr(note("happened", "something happened"))
     assert gone.asked == 1

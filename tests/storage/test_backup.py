@@ -80,7 +80,7 @@ def names(directory: Path) -> list[str]:
 async def test_what_is_committed_while_it_is_copied_is_in_the_copy(
     store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "BACKUP_STEP_PAGES", 8)
+    monkeypatch.setattr(limits, "BACKUP_STEP_PAGES_MAX", 8)
     await store.commit(commit(1, 2000))
     copied = trio.Event()
     count = 0
@@ -118,7 +118,7 @@ async def test_a_commit_that_fails_while_it_is_copied_is_not_in_the_copy(
 async def test_a_copy_that_is_given_up_leaves_nothing(
     store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "BACKUP_STEP_PAGES", 8)
+    monkeypatch.setattr(limits, "BACKUP_STEP_PAGES_MAX", 8)
     await store.commit(commit(1, 1000))
     with trio.CancelScope() as scope:
         scope.cancel()

@@ -33,6 +33,7 @@ from .outgoing import Outgoing
 from .post_office import PostOffice
 from .presence import Presence
 from .sessions import Phase, Session, Sessions
+from .statistics import Statistics
 from .tokens import Tokens
 
 
@@ -88,6 +89,12 @@ class Broker:
     def has_stopped(self) -> bool:
         """After `Stop`: everybody was told, and nothing waits for the disk."""
         return self._stopping and self._journal.is_empty
+
+    @property
+    def statistics(self) -> Statistics:
+        """How many are online and what waits; it looks at every mailbox."""
+        waiting = [len(mailbox) for mailbox in self._post.mailboxes.values() if len(mailbox)]
+        return Statistics(len(self._presence.online), len(waiting), sum(waiting))
 
     def user_of(self, session: SessionId) -> str:
         """Who is logged in on a session; empty if nobody is, or it is gone."""

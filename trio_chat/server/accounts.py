@@ -6,7 +6,6 @@ at that moment changes nothing; the debug log says why.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import trio
@@ -16,6 +15,7 @@ from ..core.commands import UsersChanged
 from ..errors import UsageError
 from .connection import Submit
 from .credentials import Credentials, read_credentials
+from .log import Log, note
 
 _Version = tuple[int, int, int]
 
@@ -44,7 +44,7 @@ class Accounts:
         """Read the file at the next look, whether it seems changed or not."""
         self._reload_asked = True
 
-    async def watch(self, submit: Submit, log: Callable[[str], None] | None) -> None:
+    async def watch(self, submit: Submit, log: Log | None) -> None:
         """Look at the file again and again until cancelled; submit the users it holds."""
         while self._path is not None:
             await trio.sleep(limits.CREDENTIALS_LOOK_SECONDS)
@@ -58,10 +58,12 @@ class Accounts:
                 self.credentials = await trio.to_thread.run_sync(read_credentials, self._path)
             except UsageError as error:
                 if log is not None:
-                    log(f"the accounts stay as they are: {error}")
+                    text = f"the accounts stay as they are: {error}"
+                    log(note("accounts_kept", text, reason=str(error)))
                 continue
             if log is not None:
-                log(f"read {len(self.credentials.users)} accounts from {self._path}")
+                text = f"read {len(self.credentials.users)} accounts from {self._path}"
+                log(note("accounts_read", text, accounts=len(self.credentials.users)))
             changed = self.credentials.changed_since(before)
             await submit(UsersChanged(self.credentials.users, changed))
 

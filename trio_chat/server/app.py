@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
 from itertools import count
+from pathlib import Path
 
 import trio
 
@@ -15,8 +15,11 @@ from ..core.commands import SessionOpened, Stop, session_id, session_name
 from ..net.transport import Listener, Transport
 from ..storage.store import Store
 from .accounts import Accounts
+from .admin import Admin
 from .connection import Connection
+from .health import Health
 from .hub import Hub
+from .log import Log, Record, note, text_to_stderr
 from .pace import Pace
 from .passwords import check_passwords
 from .store_task import run_store
@@ -33,7 +36,9 @@ async def serve(
     *,
     requests_per_second: int = limits.REQUESTS_PER_SECOND_MAX,
     stop: trio.Event,
-    log: Callable[[str], None] | None = None,
+    admin: Path | None = None,
+    log: Log | None = None,
+    alarm: Log = text_to_stderr,
     task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve until ``stop`` is set, then end gracefully within a bounded time.
@@ -47,7 +52,9 @@ async def serve(
         settings: what the operator decides.
         requests_per_second: how fast each connection is read; 0 for any rate.
         stop: set it to end the server.
-        log: takes a line for each event, if it is wanted.
+        admin: where the operator's commands find it; none if they need not.
+        log: takes a record of each event, if it is wanted.
+        alarm: takes what the operator must know, wanted or not.
         task_status: see `trio.Nursery.start`.
 
     Raises:
@@ -56,12 +63,15 @@ async def serve(
     """
     hub = Hub(Broker(accounts.credentials.users, settings, await store.restore()), log)
     numbers = count(1)
+    health = Health(alarm)
 
     async def handle(transport: Transport) -> None:
         pace = Pace(requests_per_second) if requests_per_second else None
         connection = Connection(session_id(NODE, next(numbers)), transport, pace)
         if log is not None:
-            log(f"session {session_name(connection.session)} connected from {connection.peer}")
+            name = session_name(connection.session)
+            text = f"session {name} connected from {connection.peer}"
+            log(Record("connected", {"peer": connection.peer}, session=name, text=text))
         hub.attach(connection)
         opened = SessionOpened(
             connection.session,
@@ -76,23 +86,29 @@ async def serve(
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(hub.run)
-        nursery.start_soon(run_store, store, hub.store_jobs, hub.submit, log)
+        nursery.start_soon(run_store, store, hub.store_jobs, hub.submit, health.store, log)
         nursery.start_soon(check_passwords, hub.password_jobs, accounts, hub.submit)
         nursery.start_soon(accounts.watch, hub.submit, log)
+        if admin is not None:
+            nursery.start_soon(health.measure_lag)
+            await nursery.start(Admin(hub, store, health).serve, admin, alarm)
         async with trio.open_nursery() as connections:
             async with trio.open_nursery() as accepting:
                 addresses = await accepting.start(listener.serve, handle, connections)
                 if log is not None:
-                    log(f"listening on {', '.join(addresses)}")
+                    text = f"listening on {', '.join(addresses)}"
+                    log(note("listening", text, addresses=addresses))
                 task_status.started(addresses)
                 await stop.wait()
                 accepting.cancel_scope.cancel()
             if log is not None:
-                log("stopping")
+                log(note("stopping", "stopping"))
             connections.cancel_scope.deadline = trio.current_time() + limits.STOP_SECONDS_MAX
             await hub.submit(Stop())
         with trio.move_on_at(connections.cancel_scope.deadline):
             await hub.stopped.wait()
         nursery.cancel_scope.cancel()
     if log is not None:
-        log("stopped" if hub.stopped.is_set() else "stopped before everything was saved")
+        is_saved = hub.stopped.is_set()
+        text = "stopped" if is_saved else "stopped before everything was saved"
+        log(note("stopped", text, everything_saved=is_saved))

@@ -7,7 +7,8 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import NoReturn
 
 import trio
@@ -21,11 +22,13 @@ from ..net.tcp import TcpListener
 from ..net.tls import Plaintext, TlsAcceptor, server_context
 from ..protocol import messages as wire
 from ..protocol.framing import encode_lines
+from ..storage.backup import DATABASE_NAME
 from ..storage.sqlite import open_sqlite
-from . import passwd
+from . import operations, passwd
 from .accounts import Accounts, open_accounts
+from .admin import SOCKET_NAME
 from .app import serve
-from .log import log_to_stderr, write_line
+from .log import FORMATS, Log, note, write_line
 from .options import parse_arguments
 
 EXIT_FAILURE = 1
@@ -55,15 +58,29 @@ async def _obey_signals(stop: trio.Event, accounts: Accounts) -> NoReturn:
     raise AssertionError("signals never end")
 
 
+async def _leave_a_stuck_disk(stop: trio.Event, alarm: Log) -> NoReturn:
+    """End the program when a stop takes too long.
+
+    Only a disk that does not answer can do that, and a thread that waits for it can't be ended.
+    """
+    await stop.wait()
+    await trio.sleep(limits.STOP_SECONDS_MAX + limits.CLOSE_SECONDS_MAX)
+    alarm(note("abandoned", "the disk does not answer; ended without waiting for it any longer"))
+    os._exit(EXIT_FAILURE)
+
+
 async def _run(options: argparse.Namespace, accounts: Accounts) -> None:
     stop = trio.Event()
     context = server_context(_identity(options))
     refusal = _refusal(ErrorCode.TLS_REQUIRED)
+    write_log = FORMATS[options.log_format]
     acceptor = TlsAcceptor(context, Plaintext(options.plaintext), refusal)
     crowd = Crowd(options.connections_per_address, _refusal(ErrorCode.TOO_MANY_CONNECTIONS))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_obey_signals, stop, accounts)
-        store = await open_sqlite(options.data_dir / "chat.db")
+        store = await open_sqlite(options.data_dir / DATABASE_NAME)
+        patience = trio.CancelScope(shield=True)  # it outlives the rest, however that ends
+        nursery.start_soon(_within, patience, partial(_leave_a_stuck_disk, stop, write_log))
         try:
             await serve(
                 TcpListener(options.port, options.host, acceptor, crowd),
@@ -72,11 +89,20 @@ async def _run(options: argparse.Namespace, accounts: Accounts) -> None:
                 Settings(options.block_duration, options.timeout, options.logins_per_minute),
                 requests_per_second=options.rate,
                 stop=stop,
-                log=log_to_stderr if options.debug else None,
+                admin=options.data_dir / SOCKET_NAME,
+                log=write_log if options.debug else None,
+                alarm=write_log,
             )
         finally:
+            stop.set()
             await store.close()
+            patience.cancel()
         nursery.cancel_scope.cancel()
+
+
+async def _within(scope: trio.CancelScope, wait: Callable[[], Awaitable[NoReturn]]) -> None:
+    with scope:
+        await wait()
 
 
 def _serve(options: argparse.Namespace) -> None:
@@ -103,7 +129,26 @@ def _passwd(options: argparse.Namespace) -> None:
         _say(passwd.set_password(options.credentials, options.user))
 
 
-_COMMANDS = {"serve": _serve, "fingerprint": _fingerprint, "passwd": _passwd}
+def _backup(options: argparse.Namespace) -> None:
+    _say(operations.save(options.data_dir, options.file))
+
+
+def _restore(options: argparse.Namespace) -> None:
+    _say(operations.bring_back(options.data_dir, options.file, options.hash))
+
+
+def _status(options: argparse.Namespace) -> None:
+    _say(operations.tell_status(options.data_dir, as_json=options.json))
+
+
+_COMMANDS = {
+    "serve": _serve,
+    "fingerprint": _fingerprint,
+    "passwd": _passwd,
+    "backup": _backup,
+    "restore": _restore,
+    "status": _status,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

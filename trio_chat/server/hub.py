@@ -27,10 +27,11 @@ from ..core.commands import (
     session_name,
 )
 from ..core.effects import Commit, LoadMailbox
+from ..core.statistics import Statistics
 from ..errors import ErrorCode
 from ..protocol.framing import encode_line
 from .connection import Connection
-from .log import describe
+from .log import Log, Record, describe
 
 StoreJob = Commit | LoadMailbox
 
@@ -44,7 +45,7 @@ class Hub:
         stopped: set after a `Stop` command, when nothing is left to be saved.
     """
 
-    def __init__(self, broker: Broker, log: Callable[[str], None] | None) -> None:
+    def __init__(self, broker: Broker, log: Log | None) -> None:
         self._broker = broker
         self._log = log
         self._submit, self._commands = trio.open_memory_channel[Command](limits.COMMANDS_QUEUE_MAX)
@@ -73,6 +74,16 @@ class Hub:
     def detach(self, connection: Connection) -> None:
         """Send nothing more to a connection."""
         del self._connections[connection.session]
+
+    @property
+    def connections(self) -> int:
+        """How many there are, logged in or not."""
+        return len(self._connections)
+
+    @property
+    def statistics(self) -> Statistics:
+        """What the broker holds."""
+        return self._broker.statistics
 
     async def run(self) -> None:
         """Handle commands until cancelled."""
@@ -170,20 +181,22 @@ class Hub:
     def _log_command(self, command: Command) -> None:
         if isinstance(command, Requests):
             for request in command.batch:
-                self._write_log(f"{self._name(command.session)} > {describe(request)}")
+                self._log_message(request, command.session, "in")
         elif not isinstance(command, Tick):
             self._write_log(describe(command))
 
     def _log_effect(self, effect: effects.Effect) -> None:
         if isinstance(effect, effects.Send):
             for message in effect.messages:
-                self._write_log(f"{self._name(effect.session)} < {describe(message)}")
+                self._log_message(message, effect.session, "out")
         else:
             self._write_log(describe(effect))
 
-    def _write_log(self, text: str) -> None:
-        assert self._log is not None
-        self._log(text)
+    def _log_message(self, message: msgspec.Struct, session: SessionId, direction: str) -> None:
+        user = self._broker.user_of(session)
+        name = session_name(session)
+        self._write_log(describe(message, session=name, user=user, direction=direction))
 
-    def _name(self, session: SessionId) -> str:
-        return self._broker.user_of(session) or f"session {session_name(session)}"
+    def _write_log(self, record: Record) -> None:
+        assert self._log is not None
+        self._log(record)

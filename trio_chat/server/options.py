@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -13,6 +14,7 @@ import platformdirs
 from .. import __version__, limits
 from ..errors import UsageError
 from ..net.tls import Plaintext
+from .log import FORMATS
 
 _COUNT_DIGITS_MAX = 9
 """Nothing that is counted here is ever more."""
@@ -53,6 +55,12 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _sha256(text: str) -> str:
+    if not re.fullmatch("[0-9a-fA-F]{64}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a SHA-256; give 64 hexadecimal digits")
+    return text
+
+
 def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     """Read the command line; ``command`` says what is to be done.
 
@@ -62,7 +70,7 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     parser = _PARSERS.get(arguments[0] if arguments else "")
     if parser is not None:
         options = parser().parse_args(arguments[1:])
-        if options.command == "fingerprint" and options.data_dir is None:
+        if options.command != "passwd" and options.data_dir is None:
             options.data_dir = default_data_dir(options.port)
         return options
     options = _serve_parser().parse_args(arguments)
@@ -76,7 +84,7 @@ def _serve_parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="trio-chat-server",
         description="The server of trio-chat, an instant messenger for terminals. See also"
-        " 'fingerprint --help' and 'passwd --help'.",
+        " 'COMMAND --help' for the commands fingerprint, passwd, backup, restore and status.",
         allow_abbrev=False,
     )
     parser.add_argument("port", metavar="PORT", type=_port, help="TCP port to listen on")
@@ -106,6 +114,12 @@ def _serve_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "-d", "--debug", action="store_true", help="tell on standard error what happens"
+    )
+    parser.add_argument(
+        "--log-format",
+        choices=list(FORMATS),
+        default="text",
+        help="how: lines for people, or a JSON object a line (default: %(default)s)",
     )
     parser.add_argument(
         "--cert",
@@ -154,16 +168,48 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
         )
 
 
-def _fingerprint_parser() -> argparse.ArgumentParser:
+def _parser_of(command: str, description: str) -> argparse.ArgumentParser:
+    """The parser of a command about one server, which is named by its port or its data."""
     parser = _Parser(
-        prog="trio-chat-server fingerprint",
-        description="Show the fingerprint by which clients know the server.",
-        allow_abbrev=False,
+        prog=f"trio-chat-server {command}", description=description, allow_abbrev=False
     )
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument("port", metavar="PORT", type=_port, nargs="?", help="the server's port")
     where.add_argument("--data-dir", metavar="DIR", type=Path, help="as given to the server")
-    parser.set_defaults(command="fingerprint")
+    parser.set_defaults(command=command)
+    return parser
+
+
+def _fingerprint_parser() -> argparse.ArgumentParser:
+    return _parser_of("fingerprint", "Show the fingerprint by which clients know the server.")
+
+
+def _backup_parser() -> argparse.ArgumentParser:
+    parser = _parser_of(
+        "backup",
+        "Save the messages that wait, the blocks and the catalogue of files to one file, whether"
+        " the server runs or not. The key and the credentials are not in it.",
+    )
+    parser.add_argument("file", metavar="FILE", type=Path, help="to be made; never replaced")
+    return parser
+
+
+def _restore_parser() -> argparse.ArgumentParser:
+    parser = _parser_of(
+        "restore",
+        "Put a backup in the place of a server's data, which is kept beside it. The server must"
+        " not run.",
+    )
+    parser.add_argument("file", metavar="FILE", type=Path, help="that 'backup' has made")
+    parser.add_argument(
+        "--hash", metavar="SHA256", type=_sha256, help="what 'backup' has printed, to be compared"
+    )
+    return parser
+
+
+def _status_parser() -> argparse.ArgumentParser:
+    parser = _parser_of("status", "Show how a running server does.")
+    parser.add_argument("--json", action="store_true", help="one JSON object, times in seconds")
     return parser
 
 
@@ -183,7 +229,13 @@ def _passwd_parser() -> argparse.ArgumentParser:
     return parser
 
 
-_PARSERS = {"fingerprint": _fingerprint_parser, "passwd": _passwd_parser}
+_PARSERS = {
+    "fingerprint": _fingerprint_parser,
+    "passwd": _passwd_parser,
+    "backup": _backup_parser,
+    "restore": _restore_parser,
+    "status": _status_parser,
+}
 
 
 def _add_credentials(parser: argparse.ArgumentParser) -> None:

@@ -85,7 +85,7 @@ class Copy:
             StoreError: if it can't be read or written.
         """
         try:
-            return self._backup.step(limits.BACKUP_STEP_PAGES)
+            return self._backup.step(limits.BACKUP_STEP_PAGES_MAX)
         except apsw.Error as error:
             raise StoreError(f"cannot write {self._path}: {reason_of(error)}") from error
 
@@ -265,7 +265,7 @@ def _copy_bytes(source: Path, target: Path) -> str:
     digest = hashlib.sha256()
     file = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(file, "wb") as copy, source.open("rb") as original:
-        while block := original.read(limits.BACKUP_BLOCK_BYTES):
+        while block := original.read(limits.BACKUP_BLOCK_BYTES_MAX):
             digest.update(block)
             copy.write(block)
     return digest.hexdigest()

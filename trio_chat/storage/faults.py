@@ -6,7 +6,7 @@ from pathlib import Path
 
 import apsw
 
-from .store import StoreError
+from .store import InUseError, StoreError
 
 RESTORE = "; restore a backup with 'trio-chat-server restore', or move the file away"
 """What to do about a database that can't be read."""
@@ -43,8 +43,8 @@ def cannot_use(path: Path, error: apsw.Error | StoreError, advice: str = RESTORE
     return StoreError(f"cannot use {path}: {reason}")
 
 
-def in_use(path: Path) -> StoreError:
+def in_use(path: Path) -> InUseError:
     """The error of a second server on the same data."""
-    return StoreError(
+    return InUseError(
         f"{path} is in use by another server; stop that one, or give this one its own --data-dir"
     )

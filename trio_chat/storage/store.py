@@ -15,6 +15,10 @@ class StoreError(FailureError):
     """The store could not do what it was asked for."""
 
 
+class InUseError(StoreError):
+    """Another process uses the data."""
+
+
 class Store(Protocol):
     """Keeps what it is told.
 

@@ -1,0 +1,19 @@
+"""What the broker tells of its state, to be counted by an operator."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+
+class Statistics(Struct, frozen=True, gc=False):
+    """How much there is of what.
+
+    Attributes:
+        users_online: logged in.
+        mailboxes_waiting: how many have messages in them that were not acknowledged.
+        messages_waiting: in all of these, in memory or on disk.
+    """
+
+    users_online: int
+    mailboxes_waiting: int
+    messages_waiting: int
