@@ -78,16 +78,23 @@ class Program:
     Attributes:
         process: it.
         port: where it was told to listen.
+
+    Args:
+        directory: for its files.
+        options: beside those that it needs.
+        program: what to run.
     """
 
-    def __init__(self, directory: Path, *options: str) -> None:
+    def __init__(
+        self, directory: Path, *options: str, program: Sequence[str] = ("-m", "trio_chat.server")
+    ) -> None:
         self.port = free_port()
         self._stderr = directory / "stderr"
         self._stdout = directory / "stdout"
         with self._stderr.open("wb") as stderr, self._stdout.open("wb") as stdout:
             self.process = subprocess.Popen(
                 [
-                    *(sys.executable, "-m", "trio_chat.server", str(self.port), "60", "600"),
+                    *(sys.executable, *program, str(self.port), "60", "600"),
                     *("--credentials", str(write_credentials(directory))),
                     *("--data-dir", str(directory / "data"), "--host", "127.0.0.1"),
                     *options,
@@ -119,15 +126,17 @@ class Program:
 
 
 @contextmanager
-def running_server(directory: Path, *options: str) -> Iterator[Program]:
+def running_server(
+    directory: Path, *options: str, program: Sequence[str] = ("-m", "trio_chat.server")
+) -> Iterator[Program]:
     """A server that answers, and does not outlive the block."""
-    program = Program(directory, *options)
+    server = Program(directory, *options, program=program)
     try:
-        wait_until(program.answers)
-        yield program
+        wait_until(server.answers)
+        yield server
     finally:
-        program.process.kill()
-        program.process.wait()
+        server.process.kill()
+        server.process.wait()
 
 
 def write_credentials(directory: Path) -> Path:

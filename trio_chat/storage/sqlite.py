@@ -152,6 +152,8 @@ async def open_sqlite(path: Path) -> SqliteStore:
 
 def _prepare(database: apsw.Connection) -> None:
     """Lock the database for us alone, see that it is whole, and bring its tables up to date."""
+    if database.readonly("main"):  # which SQLite itself would call an I/O error, as it can't lock
+        raise apsw.ReadOnlyError("read-only file")
     database.pragma("locking_mode", "exclusive")
     database.pragma("journal_mode", "wal")
     database.pragma("synchronous", "full")
