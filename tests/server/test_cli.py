@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import signal
 import socket
 from pathlib import Path
@@ -276,6 +277,30 @@ def test_with_debug_readable_lines_are_printed_that_hold_no_secrets(tmp_path: Pa
     for expected in (f"listening on 127.0.0.1:{server.port}", "hans > message", "stopped"):
         assert expected in err
     for secret in ("solo", "private", "word=g", "guessed"):
+        assert secret not in err
+
+
+def test_the_log_for_programs_is_an_object_a_line_that_holds_no_secrets(tmp_path: Path) -> None:
+    options = ("-d", "--log-format", "json")
+    with running_server(tmp_path, *options) as server, talker(server.port) as hans:
+        hans.log_in("hans", "solo")
+        hans.send(wire.Message(2, "yoda", "a private\nword"))
+        assert hans.next() == wire.Ok(2)
+        hans.close()
+        server.send_signal(signal.SIGTERM)
+        assert server.exit_code() == 0
+        out, err = server.printed()
+    records = [json.loads(line) for line in err.splitlines()]
+    assert out == ""
+    assert all({"ts", "event", "fields"} <= record.keys() for record in records)
+    [message] = [record for record in records if record["event"] == "message"]
+    assert (message["direction"], message["user"]) == ("in", "hans")
+    assert message["fields"] == {"id": 2, "to": "yoda", "text": "(14 characters)"}
+    connected = next(record for record in records if record["event"] == "connected")
+    assert connected["fields"]["peer"].startswith("127.0.0.1")
+    [stopped] = [record for record in records if record["event"] == "stopped"]
+    assert stopped["fields"] == {"everything_saved": True}
+    for secret in ("solo", "private"):
         assert secret not in err
 
 

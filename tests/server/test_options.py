@@ -99,3 +99,44 @@ def test_what_makes_no_sense_is_one_line(arguments: list[str], error: str) -> No
     assert error in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
     assert str(caught.value).endswith("--help") or "go together" in error
+
+
+@pytest.mark.parametrize("command", ["backup", "restore"])
+@pytest.mark.parametrize(
+    ("arguments", "directory"),
+    [
+        (["4000", "file"], default_data_dir(4000)),
+        (["--data-dir", "here", "file"], Path("here")),
+        (["file", "--data-dir", "here"], Path("here")),
+    ],
+)
+def test_a_backup_is_of_a_port_or_a_directory(
+    command: str, arguments: list[str], directory: Path
+) -> None:
+    parsed = parse_arguments([command, *arguments])
+    assert (parsed.command, parsed.data_dir, parsed.file) == (command, directory, Path("file"))
+
+
+def test_a_status_is_for_people_unless_asked_otherwise() -> None:
+    parsed = parse_arguments(["status", "4000"])
+    assert (parsed.data_dir, parsed.json) == (default_data_dir(4000), False)
+    assert parse_arguments(["status", "--data-dir", "x", "--json"]).json
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (["backup", "4000"], "one of the arguments PORT --data-dir is required"),
+        (["backup", "--data-dir", "x"], "the following arguments are required: FILE"),
+        (["backup", "--data-dir", "x", "4000", "file"], "not allowed with argument --data-dir"),
+        (["restore", "4000", "file", "--hash", "12"], "'12' is not a SHA-256; give 64 hexa"),
+        (["status"], "one of the arguments PORT --data-dir is required"),
+        (["status", "4000", "more"], "unrecognized arguments: more"),
+        (["4000", "60", "600", "--log-format", "xml"], "invalid choice: 'xml'"),
+    ],
+)
+def test_what_is_wrong_with_a_command_is_one_line(arguments: list[str], error: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_arguments(arguments)
+    assert error in str(caught.value)
+    assert "\n" not in str(caught.value)
