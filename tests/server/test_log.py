@@ -168,12 +168,18 @@ def test_no_kind_of_event_is_missing_here() -> None:
         ),
         (
             describe(effects.SendMany((SESSION,), HEARD)),
-            r"SendMany sessions=(1) message=(announcement sender='ha\nns' text=(12 characters))",
+            r"SendMany sessions=(1) message=(announcement sender='ha\nns' client='pc'"
+            " id=2 text=(12 characters))",
             {
                 "event": "SendMany",
                 "fields": {
                     "sessions": "(1)",
-                    "message": {"sender": NAME, "text": "(12 characters)"},
+                    "message": {
+                        "sender": NAME,
+                        "client": "pc",
+                        "id": 2,
+                        "text": "(12 characters)",
+                    },
                 },
             },
         ),
