@@ -52,10 +52,7 @@ def migrate(database: apsw.Connection) -> None:
     Raises:
         StoreError: if it is of a newer version, or not ours.
     """
-    version = version_of(database)
-    if version == 0 and _tables(database):
-        raise StoreError("it is the database of another program; give another --data-dir")
-    for step in _STEPS[version:]:
+    for step in _STEPS[version_of(database) :]:
         database.execute(step)
     # Also if there is nothing to change: a disk that takes no writes is to be found out now.
     database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
@@ -65,7 +62,7 @@ def version_of(database: apsw.Connection) -> int:
     """The version of a database; 0 for an empty one.
 
     Raises:
-        StoreError: if it is newer than this program.
+        StoreError: if it is newer than this program, or not ours.
     """
     version = cast("int", database.execute("PRAGMA user_version").get)
     if version > SCHEMA_VERSION:
@@ -73,6 +70,8 @@ def version_of(database: apsw.Connection) -> int:
             f"it was made by a newer version of this program (schema {version}, this one knows"
             f" {SCHEMA_VERSION}); run that version, or restore a backup"
         )
+    if version == 0 and _tables(database):
+        raise StoreError("it is the database of another program; give another --data-dir")
     return version
 
 

@@ -25,7 +25,7 @@ from ..protocol.messages import Delivery, File
 from .backup import Copy
 from .faults import cannot_use, reason_of
 from .lock import locked
-from .schema import check, migrate
+from .schema import check, migrate, version_of
 from .store import StoreError
 
 T = TypeVar("T")
@@ -155,6 +155,7 @@ def _prepare(database: apsw.Connection) -> None:
     if database.readonly("main"):  # which SQLite itself would call an I/O error, as it can't lock
         raise apsw.ReadOnlyError("read-only file")
     database.pragma("locking_mode", "exclusive")
+    version_of(database)  # before anything is changed in what may not be ours
     database.pragma("journal_mode", "wal")
     database.pragma("synchronous", "full")
     check(database)
