@@ -63,6 +63,11 @@ class ServerProcess:
         lines = (f"{user_name(number)} {entry or password_of(number)}\n" for number in range(users))
         (self._path / "credentials.txt").write_text("".join(lines))
 
+    @property
+    def data_dir(self) -> Path:
+        """Where it keeps its data."""
+        return self._path / "data"
+
     def __enter__(self) -> ServerProcess:
         self.start()
         return self
@@ -81,7 +86,7 @@ class ServerProcess:
         arguments = [
             *(sys.executable, "-m", self._module, str(self.port), "60", "3600"),
             *("--credentials", str(self._path / "credentials.txt")),
-            *("--data-dir", str(self._path / "data"), "--host", "127.0.0.1", "--rate", "0"),
+            *("--data-dir", str(self.data_dir), "--host", "127.0.0.1", "--rate", "0"),
         ]
         self._process = subprocess.Popen(arguments)
         if self._cpu is not None:
