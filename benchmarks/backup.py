@@ -59,6 +59,7 @@ class Senders:
         clients = [Client(number, port) for number in range(SENDERS)]
         for client in clients:
             client.wait_for_login()
+            client.sock.setblocking(True)
         self._threads = [threading.Thread(target=self._send, args=(client,)) for client in clients]
         for thread in self._threads:
             thread.start()
