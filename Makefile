@@ -4,12 +4,15 @@ PYTHON ?= python3
 PORT ?= 4000
 BLOCK_DURATION ?= 60
 TIMEOUT ?= 600
+SECONDS ?= 600
+TARGET ?= all
 
 BIN := .venv/bin
 SETUP := .venv/ready
 SETUP_DEV := .venv/ready-dev
+SETUP_FUZZ := .venv/ready-fuzz
 
-.PHONY: help setup setup-dev run run-server run-client stop test check fmt clean
+.PHONY: help setup setup-dev setup-fuzz run run-server run-client stop test check fuzz fmt clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +32,13 @@ setup-dev: $(SETUP_DEV) ## The same, with what tests and checks need
 $(SETUP_DEV): $(SETUP) .lock/requirements-dev.txt
 	@echo "Adding the tools for tests and checks (once)..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r .lock/requirements-dev.txt
+	@touch $@
+
+setup-fuzz: $(SETUP_FUZZ) ## The same, with what `make fuzz` needs
+
+$(SETUP_FUZZ): $(SETUP_DEV) .lock/requirements-fuzz.txt
+	@echo "Adding the fuzzer (once)..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r .lock/requirements-fuzz.txt
 	@touch $@
 
 run: $(SETUP) ## Chat: start a server on PORT unless one answers there, and open a client
@@ -55,10 +65,13 @@ check: $(SETUP_DEV) ## Format, lint, types, layers, tests, coverage: what must p
 	@$(BIN)/python -m pytest -n auto -q --cov=trio_chat --cov-report=
 	@$(BIN)/python -m coverage report --include='trio_chat/core/*,trio_chat/protocol/*,trio_chat/swarm/*' --fail-under=95
 
+fuzz: $(SETUP_FUZZ) ## Fuzz TARGET (all of them) for SECONDS each
+	@$(BIN)/python -m tests.fuzz $(TARGET) --seconds $(SECONDS)
+
 fmt: $(SETUP_DEV) ## Format the code, and mend what the linter can
 	@$(BIN)/ruff format --quiet .
 	@$(BIN)/ruff check --fix --quiet .
 
 clean: ## Remove the environment and everything that was made
-	@rm -rf .venv build dist *.egg-info .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	@rm -rf .venv .fuzz build dist *.egg-info .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -70,7 +70,7 @@ def _one_line(capfd: pytest.CaptureFixture[str]) -> str:
         ),
         *(
             (["127.0.0.1", port], f"PORT must be a number from 1 to 65535, not '{port}'")
-            for port in ("0", "65536", "x", "", "4e3", "\u00b2", "9" * 5000)
+            for port in ("0", "65536", "x", "", "4e3", "\u00b2", "9" * 5000, "00000180000000")
         ),
     ],
 )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncGenerator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 import trio
@@ -11,10 +13,13 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from trio_chat import limits
 from trio_chat.client import render
+from trio_chat.client.links import Links
 from trio_chat.errors import ErrorCode
 from trio_chat.net.transport import ListenError
 
 from .party import Guest, Party, open_party
+from .peers import Network
+from .scripted import ScriptedTerminal
 
 STARTED = "Start private messaging with "
 SERVER_GONE = "The server has closed the connection"
@@ -514,3 +519,23 @@ async def test_its_messages_that_nobody_acknowledges_are_told_of(
         "Private messaging with luke has ended: the other client does not answer",
     )
     luke.person.screen.clear()
+
+
+async def test_a_start_at_the_very_end_is_no_start(autojump_clock: MockClock) -> None:
+    """The client may have ended already when the line that was typed last comes to its turn."""
+    ended = False
+    async with trio.open_nursery() as nursery:
+        links = Links(Network().client(), ScriptedTerminal().show, _never)
+        await nursery.start(links.run)
+        nursery.cancel_scope.cancel()
+        with trio.CancelScope(shield=True):
+            await wait_all_tasks_blocked()
+        try:
+            await links.start("hans", wait=False)
+        finally:
+            ended = isinstance(sys.exc_info()[1], trio.Cancelled)
+    assert ended
+
+
+async def _never(request: object) -> NoReturn:
+    raise AssertionError("the server is not asked")

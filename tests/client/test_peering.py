@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
+import msgspec
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
@@ -305,6 +306,14 @@ async def test_whoever_has_taken_the_place_of_a_peer_is_not_talked_to(tmp_path: 
         with pytest.raises(HandshakeError, match="its certificate is not valid"):
             await hans.peering.dial(luke.introduction(port=vader.listening.port), ticket)
         assert vader.welcomed == []
+
+
+@pytest.mark.parametrize("address", ["", "luke.example", "a\0b", "x" * 300, "1.2.3"])
+async def test_what_is_no_address_is_not_looked_up(tmp_path: Path, address: str) -> None:
+    async with hosts(tmp_path, "luke", "hans") as (luke, hans):
+        introduction = msgspec.structs.replace(luke.introduction(), address=address)
+        with pytest.raises(HandshakeError, match="the server does not give its address"):
+            await hans.peering.dial(introduction, _ticket())
 
 
 async def test_a_certificate_that_is_none_is_told_of(tmp_path: Path) -> None:

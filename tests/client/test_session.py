@@ -141,6 +141,14 @@ async def test_a_reply_to_nothing_is_a_violation(autojump_clock: MockClock) -> N
         await session.receive()
 
 
+async def test_a_reply_of_the_wrong_kind_is_a_violation(autojump_clock: MockClock) -> None:
+    session, server = await begin_session(ScriptedHost())
+    exchange = await session.send(WHOELSE)
+    server.say(wire.Ok(exchange.request.id))
+    with pytest.raises(ProtocolViolation, match="That is no reply to request 4"):
+        await session.receive()
+
+
 async def test_a_second_reply_in_one_batch_is_harmless(autojump_clock: MockClock) -> None:
     session, server = await begin_session(ScriptedHost())
     exchange = await session.send(WHOELSE)

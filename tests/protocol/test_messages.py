@@ -120,6 +120,12 @@ def test_replies_and_events_are_all_that_a_server_says() -> None:
     assert not set(get_args(wire.Reply)) & set(get_args(wire.Event))
 
 
+def test_every_request_with_a_number_has_its_reply() -> None:
+    numbered = {kind for kind in get_args(wire.Request) if "id" in kind.__struct_fields__}
+    assert wire.REPLY_TO.keys() == numbered | {wire.Hello}
+    assert {*wire.REPLY_TO.values(), wire.Error} == set(get_args(wire.Reply))
+
+
 def test_messages_are_immutable() -> None:
     for kind in (*get_args(wire.Request), *get_args(wire.ServerMessage)):
         assert kind.__struct_config__.frozen

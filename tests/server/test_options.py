@@ -35,6 +35,12 @@ def test_limits_are_whole_numbers() -> None:
     assert parsed.rate == 999_999_999
 
 
+@pytest.mark.parametrize("port", ["0", "65536", "", "x", "00000180000000", "1" + "0" * 5000])
+def test_what_is_no_port_is_one_line(port: str) -> None:
+    with pytest.raises(UsageError, match="is not a port; give a number from 1 to 65535"):
+        parse_arguments([port, "60", "600"])
+
+
 @pytest.mark.parametrize("option", ["--connections-per-address", "--logins-per-minute", "--rate"])
 @pytest.mark.parametrize("value", ["-1", "x", "", "1.5", "1e3", "²", "9" * 10, "nan"])
 def test_what_is_no_limit_is_one_line(option: str, value: str) -> None:

@@ -161,7 +161,8 @@ def _parse_host(text: str, name: str = "SERVER_IP") -> str:
 
 
 def _parse_port(text: str, name: str = "PORT") -> int:
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:6]) <= 65535):
+    # Its length first, as Python refuses to convert thousands of digits.
+    if not (text.isascii() and text.isdigit() and len(text) <= 5 and 1 <= int(text) <= 65535):
         raise UsageError(f"{name} must be a number from 1 to 65535, not '{text}'")
     return int(text)
 

@@ -148,6 +148,7 @@ class Links:
             wait: return only when something has come of it.
         """
         assert self._nursery is not None
+        await trio.lowlevel.checkpoint_if_cancelled()  # the nursery has ended then
         if user in self._starts or self._is_linked(user):
             await self._show([render.private_already(user)])
             return

@@ -21,6 +21,7 @@ import trio
 from msgspec import Struct
 
 from .. import limits
+from ..addresses import plain_address
 from ..net import bulk, tcp, tls
 from ..net.identity import Identity, IdentityError, load_or_make
 from ..net.tcp import TcpListener, TcpTransport
@@ -64,7 +65,7 @@ class Peering(Protocol):
 
         Raises:
             OSError: if there is no way.
-            HandshakeError: if whoever answers there is not whom we look for.
+            HandshakeError: if whoever answers there is not whom we look for, or that is nowhere.
         """
 
 
@@ -178,8 +179,12 @@ class TlsPeering:
     async def dial(self, introduction: wire.Introduction, ticket: str) -> BulkTransport:
         assert self._identity is not None
         certificate = introduction.certificate
+        try:
+            address = plain_address(introduction.address)
+        except ValueError as error:  # a name is not looked up because a server wants it
+            raise HandshakeError("the server does not give its address") from error
         context = tls.peer_context(self._identity, certificate, server_side=False)
-        transport = await tcp.connect(introduction.address, introduction.port)
+        transport = await tcp.connect(address, introduction.port)
         with ExitStack() as cleanup:
             cleanup.callback(transport.close)
             try:

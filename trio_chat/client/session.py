@@ -383,6 +383,10 @@ class Session:
                 self._violation = ProtocolViolation(ErrorCode.BAD_LINE, reason=reason)
                 break
             request = exchange.request
+            if not isinstance(message, wire.REPLY_TO[type(request)] | wire.Error):
+                reason = f"That is no reply to request {message.id}"
+                self._violation = ProtocolViolation(ErrorCode.BAD_LINE, reason=reason)
+                break
             if isinstance(request, wire.Login) and isinstance(message, wire.Ok):
                 self._login = request
                 self.has_begun = self.is_connected = True

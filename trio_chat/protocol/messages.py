@@ -413,3 +413,20 @@ class Closed(_Message, tag="closed", frozen=True, gc=False):
 Reply = Welcome | Ok | Sent | Users | Introduction | Registered | Found | Error
 Event = Delivery | Token | Announcement | Presence | Introduced | Closed
 ServerMessage = Reply | Event
+
+REPLY_TO: dict[type[Request], type[Reply]] = {
+    Hello: Welcome,
+    Login: Ok,
+    Resume: Ok,
+    Message: Ok,
+    Broadcast: Sent,
+    WhoElse: Users,
+    WhoElseSince: Users,
+    Block: Ok,
+    Unblock: Ok,
+    Introduce: Introduction,
+    Register: Registered,
+    Search: Found,
+    Logout: Ok,
+}
+"""What each request is answered with, unless it is refused by an `Error`."""

@@ -33,8 +33,8 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _port(text: str) -> int:
-    # Cut, as Python refuses to convert thousands of digits.
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:6]) <= 65535):
+    # Its length first, as Python refuses to convert thousands of digits.
+    if not (text.isascii() and text.isdigit() and len(text) <= 5 and 1 <= int(text) <= 65535):
         raise argparse.ArgumentTypeError(f"{text!r} is not a port; give a number from 1 to 65535")
     return int(text)
 

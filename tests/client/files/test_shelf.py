@@ -74,7 +74,8 @@ def test_damaged_lines_are_passed_over(held: Held, tmp_path: Path) -> None:
     opened(path).put(held)
     good = path.read_bytes()
     forged = good.replace(b'"size":300000', b'"size":300001')
-    path.write_bytes(b'garbage\n{"path":1}\n' + forged + good[:-20] + b"\n" + good)
+    nowhere = good.replace(b'"path":"', b'"path":"\\u0000')
+    path.write_bytes(b'garbage\n{"path":1}\n' + forged + nowhere + good[:-20] + b"\n" + good)
     assert [each.manifest for each in opened(path)] == [held.manifest]
 
 

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 import trio
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from tests.client.party import Guest, Party, open_party
+from tests.client.scripted import ScriptedTerminal
 from trio_chat.client.chat import Chat
 from trio_chat.client.files import transfers
 from trio_chat.client.files.disk import PartFile, hash_file
+from trio_chat.client.files.shelf import Shelf
 from trio_chat.client.terminal import TerminalGone
 from trio_chat.protocol import messages as wire
 from trio_chat.swarm.pieces import PieceSet
@@ -465,3 +469,29 @@ async def test_an_incomplete_name_in_a_relative_path_is_found(
     held = luke.chat._shelf.get(manifest.root)
     assert held is not None
     assert held.path == path
+
+
+@pytest.mark.parametrize("line", ["register", "download"])
+async def test_a_line_at_the_very_end_begins_nothing(
+    tmp_path: Path, line: str, autojump_clock: MockClock
+) -> None:
+    ended = False
+    async with trio.open_nursery() as nursery:
+        terminal, options = ScriptedTerminal(), transfers.FileOptions(tmp_path)
+        files = transfers.Transfers(terminal, options, Shelf(), _never, _never)
+        await nursery.start(files.run)
+        nursery.cancel_scope.cancel()
+        with trio.CancelScope(shield=True):
+            await wait_all_tasks_blocked()
+        try:
+            if line == "register":
+                await files.register(tmp_path / "a.bin", wait=False)
+            else:
+                await files.download("a.bin", wait=False)
+        finally:
+            ended = isinstance(sys.exc_info()[1], trio.Cancelled)
+    assert ended
+
+
+async def _never(what: object) -> NoReturn:
+    raise AssertionError("nobody is asked")

@@ -48,7 +48,7 @@ def version_of(path: Path) -> Version | None:
     """The version of a file; none if it can't be read."""
     try:
         status = path.stat()
-    except OSError:
+    except (OSError, ValueError):  # the latter: there is a NUL in it
         return None
     return Version(status.st_size, status.st_mtime_ns, status.st_ino)
 

@@ -152,6 +152,7 @@ class Transfers:
     async def register(self, path: Path, *, wait: bool) -> None:
         """Share a file: hash it, tell the server, and serve it from now on."""
         assert self._nursery is not None
+        await trio.lowlevel.checkpoint_if_cancelled()  # the nursery has ended then
         done = trio.Event()
         self._nursery.start_soon(self._register, path, done)
         if wait:
@@ -210,6 +211,7 @@ class Transfers:
 
     async def _begin(self, name: str, chunks: str | None, user: str, *, wait: bool) -> None:
         assert self._nursery is not None
+        await trio.lowlevel.checkpoint_if_cancelled()  # the nursery has ended then
         known = self._jobs.get(name)
         if known is not None and not known.done.is_set():
             await self._show([f"Error. {render.clean_line(name)} is being downloaded already"])
