@@ -11,48 +11,16 @@ from __future__ import annotations
 
 import argparse
 import os
-import statistics
 import time
 
 from trio_chat.server.credentials import HASHER
 
 from .load import Client, Load
+from .probe import Probe, shown
 from .server_process import ServerProcess, password_of, user_name
 
-TEXT = b"x" * 64
-GAP_SECONDS = 0.002
 QUIET_SECONDS = 2.0
 TOKEN = "token"
-
-
-class Probe:
-    """Two users who are online, and how long each message between them took.
-
-    Attributes:
-        seconds: that each message took to its receiver.
-    """
-
-    def __init__(self, load: Load, port: int) -> None:
-        load.log_in(2, port, password_of(0))
-        load.settle()
-        self._load = load
-        self._sender, self._receiver = load.clients
-        self.seconds: list[float] = []
-
-    def step(self) -> None:
-        """Send a message, wait until it arrives, and a little more; serve everybody."""
-        expected = self._receiver.deliveries + 1
-        start = time.perf_counter()
-        self._sender.message(self._receiver.name, TEXT, 1)
-        self._load.run_while(lambda: self._receiver.deliveries < expected, lambda client: None)
-        self.seconds.append(time.perf_counter() - start)
-        self._load.settle(GAP_SECONDS)
-
-
-def shown(seconds: list[float]) -> str:
-    """Median, 99th percentile and maximum, in milliseconds, as cells of a table."""
-    cuts = statistics.quantiles(seconds, n=100, method="inclusive")
-    return " | ".join(f"{value * 1000:.1f}" for value in (cuts[49], cuts[98], max(seconds)))
 
 
 def greeting(user: str, login: bytes) -> bytes:
@@ -90,7 +58,7 @@ def measure(name: str, entry: str | None, count: int) -> None:
     """Log so many in at once; print two rows, without and with that."""
     with ServerProcess(count + 2, entry=entry) as server:
         load = Load()
-        probe = Probe(load, server.port)
+        probe = Probe(load, server.port, password_of(0))
         end = time.perf_counter() + QUIET_SECONDS
         while time.perf_counter() < end:
             probe.step()

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -34,7 +35,7 @@ def free_port() -> int:
 
 
 class ServerProcess:
-    """Starts, measures, kills and restarts one server, which is told not to slow users down.
+    """Starts, measures, kills and restarts one server.
 
     Attributes:
         port: where it listens, on 127.0.0.1.
@@ -44,6 +45,7 @@ class ServerProcess:
         cpu: the processor to run on; none for any.
         module: the program.
         entry: what stands as everybody's password; none for `password_of` each.
+        options: of the program; it is told not to slow users down unless they say otherwise.
     """
 
     def __init__(
@@ -53,11 +55,13 @@ class ServerProcess:
         cpu: int | None = None,
         module: str = SERVER,
         entry: str | None = None,
+        options: Sequence[str] = ("--rate", "0"),
     ) -> None:
         self._directory = tempfile.TemporaryDirectory(prefix="trio-chat-benchmark-")
         self._path = Path(self._directory.name)
         self._cpu = cpu
         self._module = module
+        self._options = options
         self._process: subprocess.Popen[bytes] | None = None
         self.port = free_port()
         lines = (f"{user_name(number)} {entry or password_of(number)}\n" for number in range(users))
@@ -86,7 +90,8 @@ class ServerProcess:
         arguments = [
             *(sys.executable, "-m", self._module, str(self.port), "60", "3600"),
             *("--credentials", str(self._path / "credentials.txt")),
-            *("--data-dir", str(self.data_dir), "--host", "127.0.0.1", "--rate", "0"),
+            *("--data-dir", str(self.data_dir), "--host", "127.0.0.1"),
+            *self._options,
         ]
         self._process = subprocess.Popen(arguments)
         if self._cpu is not None:
@@ -114,9 +119,15 @@ class ServerProcess:
         # What clock_getcpuclockid(3) makes of a process id on Linux.
         return time.clock_gettime(~self._process.pid << 3 | 2)
 
-    def memory_kib(self) -> int:
-        """Resident memory of the server."""
+    def memory_kib(self, *, most: bool = False) -> int:
+        """Resident memory of the server: now, or the most that it ever had."""
         assert self._process is not None
         status = Path(f"/proc/{self._process.pid}/status").read_text()
-        line = next(line for line in status.splitlines() if line.startswith("VmRSS:"))
+        name = "VmHWM:" if most else "VmRSS:"
+        line = next(line for line in status.splitlines() if line.startswith(name))
         return int(line.split()[1])
+
+    def open_files(self) -> int:
+        """File descriptors that the server has open."""
+        assert self._process is not None
+        return len(list(Path(f"/proc/{self._process.pid}/fd").iterdir()))

@@ -1,0 +1,209 @@
+"""What abusive clients do, each kind in a process of its own: ``python -m benchmarks.attacks``.
+
+An attack goes on until its process is killed. Each user of it is one of the accounts of
+`server_process`, from `FIRST_USER` on.
+"""
+
+from __future__ import annotations
+
+import random
+import select
+import socket
+import ssl
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from threading import Thread
+
+from .server_process import password_of, user_name
+
+FIRST_USER = 2
+USERS = 1000
+SILENT = 5000
+HALF_SHAKEN = 2000
+FLOODERS = 8
+STOPPED = 8
+ENDLESS_BYTES = 64 * 1024 * 1024
+BLOCK = b"x" * 256 * 1024
+TEXT = b"y" * 8000
+
+
+def silent(port: int) -> None:
+    """5,000 connections that say nothing."""
+    connections = [_connect(port) for _ in range(SILENT)]
+    time.sleep(3600)
+    del connections
+
+
+def half_shaken(port: int) -> None:
+    """2,000 TLS handshakes that are begun and not finished, and begun again when cut off."""
+    hello, chance = _client_hello(), random.Random(1)
+    poll, open_ones = select.epoll(), {}
+    while True:
+        while len(open_ones) < HALF_SHAKEN:
+            connection = _connect(port)
+            connection.sendall(hello[: chance.randrange(1, len(hello))])
+            open_ones[connection.fileno()] = connection
+            poll.register(connection.fileno(), select.EPOLLIN)
+        for fd, _ in poll.poll(0.1):
+            open_ones.pop(fd).close()
+
+
+def handshakes(port: int) -> None:
+    """Whole TLS handshakes, each with an end of the connection, as fast as they go."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+
+    def shake() -> None:
+        while True:
+            with suppress(OSError):
+                context.wrap_socket(_connect(port)).close()
+
+    for _ in range(4):
+        Thread(target=shake).start()
+
+
+def endless(port: int) -> None:
+    """64 MiB without a newline, again and again, on eight connections: half of them logged in."""
+
+    def push(user: int | None) -> None:
+        while True:
+            with suppress(OSError):
+                connection = _connect(port) if user is None else _log_in(port, user)
+                for _ in range(ENDLESS_BYTES // len(BLOCK)):
+                    connection.sendall(BLOCK)
+                connection.close()
+
+    for number in range(4):
+        Thread(target=push, args=(None,)).start()
+        Thread(target=push, args=(FIRST_USER + number,)).start()
+
+
+def stopped(port: int) -> None:
+    """Eight readers that stop, and come back when thrown out; two others write to them all."""
+
+    def stop_reading(user: int) -> None:
+        while True:
+            with suppress(OSError):
+                connection = _log_in(port, user)
+                poll = select.poll()
+                poll.register(connection, select.POLLRDHUP)
+                poll.poll()
+                connection.close()
+
+    def write() -> None:
+        connection = _log_in(port, FIRST_USER + STOPPED)
+        number = 2
+        while True:
+            lines = [b'{"type":"broadcast","id":%d,"text":"%s"}\n' % (number, TEXT)]
+            for user in range(FIRST_USER, FIRST_USER + STOPPED):
+                number += 1
+                name = user_name(user).encode()
+                lines.append(
+                    b'{"type":"message","id":%d,"to":"%s","text":"%s"}\n' % (number, name, TEXT)
+                )
+            number += 1
+            connection.sendall(b"".join(lines))
+            _discard(connection)
+            time.sleep(0.01)
+
+    for user in range(FIRST_USER, FIRST_USER + STOPPED):
+        Thread(target=stop_reading, args=(user,)).start()
+    Thread(target=write).start()
+
+
+def flood(port: int) -> None:
+    """Eight users who ask as fast as they can, and read the answers."""
+    _flood(port, [_log_in(port, FIRST_USER + number) for number in range(FLOODERS)])
+
+
+def flood_in_crowd(port: int) -> None:
+    """The same while 1,000 are online, whose names are in each of the answers."""
+    users = [_log_in(port, FIRST_USER + number) for number in range(USERS)]
+    _flood(port, users[:FLOODERS], users[FLOODERS:])
+
+
+def _flood(
+    port: int, users: list[socket.socket], others: list[socket.socket] | None = None
+) -> None:
+    next_ids = dict.fromkeys(users, 2)
+    unsent = dict.fromkeys(users, memoryview(b""))
+    poll = select.epoll()
+    by_fd = {}
+    for connection in [*users, *(others or [])]:
+        connection.setblocking(False)
+        by_fd[connection.fileno()] = connection
+        events = select.EPOLLIN | (select.EPOLLOUT if connection in unsent else 0)
+        poll.register(connection.fileno(), events)
+    while True:
+        for fd, events in poll.poll():
+            connection = by_fd[fd]
+            with suppress(BlockingIOError):
+                if events & select.EPOLLIN and not connection.recv(1 << 20):
+                    poll.unregister(fd)
+                    continue
+                if events & select.EPOLLOUT:
+                    if not unsent[connection]:
+                        first = next_ids[connection]
+                        next_ids[connection] = first + 2000
+                        line = b'{"type":"whoelse","id":%d}\n'
+                        unsent[connection] = memoryview(
+                            b"".join(line % number for number in range(first, first + 2000))
+                        )
+                    sent = connection.send(unsent[connection])
+                    unsent[connection] = unsent[connection][sent:]
+
+
+def everything(port: int) -> None:
+    """All of these at the same time."""
+    for attack in (silent, half_shaken, handshakes, flood):
+        Thread(target=attack, args=(port,)).start()
+
+
+# -- Helpers -------------------------------------------------------------------------------
+
+
+def _connect(port: int) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", port))
+
+
+def _log_in(port: int, user: int) -> socket.socket:
+    connection = _connect(port)
+    connection.sendall(
+        b'{"type":"hello","version":1}\n{"type":"login","id":1,"user":"%s","password":"%s"}\n'
+        % (user_name(user).encode(), password_of(user).encode())
+    )
+    data = b""
+    while b'"type":"ok"' not in data:
+        more = connection.recv(4096)
+        if not more or b'"type":"error"' in data:
+            raise ConnectionError(data)
+        data += more
+    return connection
+
+
+def _discard(connection: socket.socket) -> None:
+    with suppress(BlockingIOError):
+        while connection.recv(1 << 20, socket.MSG_DONTWAIT):
+            pass
+
+
+def _client_hello() -> bytes:
+    outgoing = ssl.MemoryBIO()
+    context = ssl.create_default_context()
+    with suppress(ssl.SSLWantReadError):
+        context.wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname="localhost").do_handshake()
+    return outgoing.read()
+
+
+ATTACKS: dict[str, Callable[[int], None]] = {
+    attack.__name__: attack
+    for attack in (
+        *(silent, half_shaken, handshakes, endless, stopped, flood, flood_in_crowd, everything),
+    )
+}
+
+if __name__ == "__main__":
+    ATTACKS[sys.argv[1]](int(sys.argv[2]))
