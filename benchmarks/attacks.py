@@ -39,7 +39,8 @@ def silent(port: int) -> None:
 def half_shaken(port: int) -> None:
     """2,000 TLS handshakes that are begun and not finished, and begun again when cut off."""
     hello, chance = _client_hello(), random.Random(1)
-    poll, open_ones = select.epoll(), {}
+    poll = select.epoll()
+    open_ones: dict[int, socket.socket] = {}
     while True:
         while len(open_ones) < HALF_SHAKEN:
             connection = _connect(port)

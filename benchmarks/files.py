@@ -39,7 +39,7 @@ from pathlib import Path
 
 from . import torrent
 from .load import Load
-from .logins import QUIET_SECONDS, Probe, shown
+from .probe import QUIET_SECONDS, Probe, shown
 from .server_process import ServerProcess, password_of
 from .swarms import Aria2, Libtorrent, Ours, Program, Swarm, until
 
@@ -167,7 +167,7 @@ def chat(plan: Plan, program: Program | None) -> str:
         server = stack.enter_context(ServerProcess(2, entry=password_of(0)))
         load = Load()
         stack.callback(load.close)
-        probe = Probe(load, server.port)
+        probe = Probe(load, server.port, password_of(0))
         if program is None:
             end = time.perf_counter() + QUIET_SECONDS
             while time.perf_counter() < end:

@@ -16,10 +16,9 @@ import time
 from trio_chat.server.credentials import HASHER
 
 from .load import Client, Load
-from .probe import Probe, shown
+from .probe import QUIET_SECONDS, Probe, shown
 from .server_process import ServerProcess, password_of, user_name
 
-QUIET_SECONDS = 2.0
 TOKEN = "token"
 
 

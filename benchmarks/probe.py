@@ -9,6 +9,7 @@ from .load import Load
 
 TEXT = b"x" * 64
 GAP_SECONDS = 0.002
+QUIET_SECONDS = 2.0
 
 
 class Probe:
