@@ -117,23 +117,27 @@ def stopped(port: int) -> None:
 
 def flood(port: int) -> None:
     """Eight users who ask as fast as they can, and read the answers."""
-    _flood(port, [_log_in(port, FIRST_USER + number) for number in range(FLOODERS)])
+    _flood(_log_in_many(port, FLOODERS), [], b'{"type":"whoelse","id":%d}\n')
 
 
 def flood_in_crowd(port: int) -> None:
     """The same while 1,000 are online, whose names are in each of the answers."""
-    users = [_log_in(port, FIRST_USER + number) for number in range(USERS)]
-    _flood(port, users[:FLOODERS], users[FLOODERS:])
+    users = _log_in_many(port, USERS)
+    _flood(users[:FLOODERS], users[FLOODERS:], b'{"type":"whoelse","id":%d}\n')
 
 
-def _flood(
-    port: int, users: list[socket.socket], others: list[socket.socket] | None = None
-) -> None:
+def broadcasts(port: int) -> None:
+    """Eight users who broadcast as fast as they can, while 1,000 are online."""
+    users = _log_in_many(port, USERS)
+    _flood(users[:FLOODERS], users[FLOODERS:], b'{"type":"broadcast","id":%d,"text":"y"}\n')
+
+
+def _flood(users: list[socket.socket], others: list[socket.socket], line: bytes) -> None:
     next_ids = dict.fromkeys(users, 2)
     unsent = dict.fromkeys(users, memoryview(b""))
     poll = select.epoll()
     by_fd = {}
-    for connection in [*users, *(others or [])]:
+    for connection in [*users, *others]:
         connection.setblocking(False)
         by_fd[connection.fileno()] = connection
         events = select.EPOLLIN | (select.EPOLLOUT if connection in unsent else 0)
@@ -149,7 +153,6 @@ def _flood(
                     if not unsent[connection]:
                         first = next_ids[connection]
                         next_ids[connection] = first + 2000
-                        line = b'{"type":"whoelse","id":%d}\n'
                         unsent[connection] = memoryview(
                             b"".join(line % number for number in range(first, first + 2000))
                         )
@@ -185,6 +188,10 @@ def _log_in(port: int, user: int) -> socket.socket:
     return connection
 
 
+def _log_in_many(port: int, count: int) -> list[socket.socket]:
+    return [_log_in(port, FIRST_USER + number) for number in range(count)]
+
+
 def _discard(connection: socket.socket) -> None:
     with suppress(BlockingIOError):
         while connection.recv(1 << 20, socket.MSG_DONTWAIT):
@@ -202,7 +209,17 @@ def _client_hello() -> bytes:
 ATTACKS: dict[str, Callable[[int], None]] = {
     attack.__name__: attack
     for attack in (
-        *(silent, half_shaken, handshakes, endless, stopped, flood, flood_in_crowd, everything),
+        *(
+            silent,
+            half_shaken,
+            handshakes,
+            endless,
+            stopped,
+            flood,
+            flood_in_crowd,
+            broadcasts,
+            everything,
+        ),
     )
 }
 

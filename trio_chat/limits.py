@@ -41,6 +41,9 @@ LOGIN_SECONDS_MAX = 120.0
 HANDSHAKE_SECONDS_MAX = 10.0
 """The TLS handshake: two round trips, and some arithmetic."""
 
+HANDSHAKES_AT_ONCE_MAX = 4
+"""Handshakes of which a step is computed, at a millisecond each, before others have their turn."""
+
 OUTBOX_BYTES_MAX = 1024 * 1024
 """What may wait for a receiver that does not read, beyond the kernel's buffers."""
 
@@ -61,6 +64,9 @@ REQUESTS_PER_SECOND_MAX = 5000
 
 REQUESTS_BURST_SECONDS = 10.0
 """So many seconds' worth of requests may come at once: pasted, or from a short script."""
+
+RECEIVERS_PER_REQUEST = 10
+"""A broadcast counts as one request more for so many receivers, as each is work too."""
 
 RECEIVE_BYTES_PER_SECOND_MAX = 8 * 1024 * 1024
 """Bytes that one connection sends in the long run: chat needs far less, and files go to peers."""
@@ -104,8 +110,9 @@ COMMANDS_QUEUE_MAX = 1024
 STORE_QUEUE_MAX = CONNECTIONS_MAX + 1
 """What the store may have to do: one commit, and a mailbox to load for each session."""
 
-REQUESTS_BATCH_MAX = 256
-"""Requests in one command. One read may bring thousands of small ones with large replies."""
+REQUESTS_BATCH_MAX = 64
+"""Requests in one command, and of one connection in the broker's queue: one read may bring
+thousands, and others would wait for all of them. In a crowd of 1,000 it is a few milliseconds."""
 
 REQUESTS_ROUND_MAX = 1024
 """Requests handled between two flushes, which bounds what replies may gather in memory."""

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import trio
+from trio.testing import wait_all_tasks_blocked
 
 from trio_chat import limits
 from trio_chat.net import tls
@@ -321,3 +322,30 @@ async def test_whoever_connects_and_drops_disturbs_nobody(identity: Identity, da
         transport.send_nowait(b"still there?")
         assert await transport.receive() == b"still there?"
         transport.close()
+
+
+async def test_many_handshakes_at_once_leave_others_their_turn(
+    identity: Identity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps, most = 0, 0
+    real = ssl.SSLSocket.do_handshake
+
+    def do_handshake(sock: ssl.SSLSocket, *arguments: bool) -> None:
+        nonlocal steps
+        steps += 1
+        real(sock, *arguments)
+
+    monkeypatch.setattr(ssl.SSLSocket, "do_handshake", do_handshake)
+    async with serving(identity) as port:
+        connections = [socket.create_connection((HOST, port)) for _ in range(100)]
+        await wait_all_tasks_blocked(0.1)  # all were accepted
+        for connection in connections:
+            connection.sendall(b"\x16\x03\x01\x02\x00")  # as a handshake begins
+        while steps < len(connections):
+            before = steps
+            await trio.lowlevel.checkpoint()
+            most = max(most, steps - before)
+        for connection in connections:
+            connection.close()
+    # Between two turns of ours all others may have had two.
+    assert 0 < most <= 2 * limits.HANDSHAKES_AT_ONCE_MAX

@@ -28,6 +28,16 @@ def test_the_longer_pause_counts() -> None:
     assert pace.delay(400, 0, now=2) == pytest.approx(3)
 
 
+def test_what_goes_to_many_counts_as_several_requests() -> None:
+    pace = Pace(100)
+    pace.charge(10_000 * limits.RECEIVERS_PER_REQUEST)
+    assert pace.delay(0, 0, now=0) == limits.READ_DELAY_SECONDS_MAX
+    now = limits.READ_DELAY_SECONDS_MAX
+    assert pace.delay(0, 0, now) == 0
+    pace.charge(100 * limits.RECEIVERS_PER_REQUEST)
+    assert pace.delay(50, 0, now) == pytest.approx(1.5)
+
+
 def test_by_default_one_read_makes_no_long_pause() -> None:
     requests = limits.RECEIVE_BYTES_MAX // len(b'{"type":"active"}\n')
     pace = Pace(limits.REQUESTS_PER_SECOND_MAX)

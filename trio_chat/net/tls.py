@@ -136,7 +136,11 @@ class TlsTransport(TcpTransport):
 
 
 async def handshake(
-    transport: TcpTransport, context: ssl.SSLContext, *, server_name: str | None = None
+    transport: TcpTransport,
+    context: ssl.SSLContext,
+    *,
+    server_name: str | None = None,
+    turns: trio.CapacityLimiter | None = None,
 ) -> TlsTransport:
     """Begin TLS on a connection, which is taken over.
 
@@ -144,6 +148,7 @@ async def handshake(
         transport: on which nothing was sent or received yet.
         context: of our side.
         server_name: whom a client wants to reach; without it we are the server.
+        turns: so many steps of handshakes are computed before others have their turn.
 
     Raises:
         HandshakeError: if the two ends don't agree; the connection is closed.
@@ -161,7 +166,7 @@ async def handshake(
                 )
             )
             with trio.fail_after(limits.HANDSHAKE_SECONDS_MAX):
-                await _shake_hands(sock)
+                await _shake_hands(sock, turns or trio.CapacityLimiter(1))
             secure = TlsTransport(sock)
         except ssl.SSLCertVerificationError as error:
             raise HandshakeError(f"its certificate is not valid: {error.verify_message}") from error
@@ -173,10 +178,11 @@ async def handshake(
         return secure
 
 
-async def _shake_hands(sock: ssl.SSLSocket) -> None:
+async def _shake_hands(sock: ssl.SSLSocket, turns: trio.CapacityLimiter) -> None:
     while True:
         try:
-            sock.do_handshake()
+            async with turns:
+                sock.do_handshake()
         except ssl.SSLWantReadError:
             await trio.lowlevel.wait_readable(sock)
         except ssl.SSLWantWriteError:
@@ -201,6 +207,7 @@ class TlsAcceptor:
         self.context = context
         self._plaintext = plaintext
         self._refusal = refusal
+        self._turns = trio.CapacityLimiter(limits.HANDSHAKES_AT_ONCE_MAX)
 
     async def __call__(self, transport: TcpTransport) -> TcpTransport:
         """Wait for the first byte, and act on it.
@@ -211,7 +218,7 @@ class TlsAcceptor:
         with suppress(trio.BrokenResourceError), trio.move_on_after(limits.LOGIN_SECONDS_MAX):
             first = await transport.peek()
             if first == _HANDSHAKE_BYTE:
-                return await handshake(transport, self.context)
+                return await handshake(transport, self.context, turns=self._turns)
             if self._allows(transport.peer_host):
                 return transport
             # What came is taken, as closing would otherwise reset the connection, and the

@@ -6,11 +6,14 @@ end closes too. Closing at once would let the kernel drop our last lines, which 
 
 Who sends too much is read more slowly, and waits as one does who finds the broker busy. While
 reading pauses the client's end of the connection is not noticed; our own takes no longer.
+
+One read may bring thousands of requests. They are handed on in batches, each once the broker has
+handled the one before: so whoever floods has one batch at a time in the queue that all share.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 import msgspec
@@ -50,6 +53,7 @@ class Connection:
         self._outbox = Outbox(transport)
         self._decoder = request_decoder()
         self._reading = trio.CancelScope()
+        self._handled = trio.Event()
         self._input_ended = trio.Event()
 
     def admit(self) -> None:
@@ -61,6 +65,15 @@ class Connection:
         data = encode_lines(self.pending)
         self.pending = []
         return self._outbox.send(data)
+
+    def handled(self) -> None:
+        """The broker has handled the requests that were submitted last."""
+        self._handled.set()
+
+    def charge(self, receivers: int) -> None:
+        """One of these requests went to so many others."""
+        if self._pace is not None:
+            self._pace.charge(receivers)
 
     def finish(self) -> None:
         """Close the connection once everything that was flushed is out."""
@@ -86,24 +99,33 @@ class Connection:
                 if self._decoder.violation is not None:
                     continue
                 requests = self._decoder.feed(data)
-                for batch in _slices(requests):
-                    await submit(Requests(self.session, batch))
+                if len(requests) > limits.REQUESTS_BATCH_MAX:
+                    requests = await self._hand_on_all_but_last(requests, submit)
+                if requests:
+                    await submit(Requests(self.session, requests))
                 violation = self._decoder.violation
                 if violation is not None:
                     await submit(SessionFailed(self.session, violation.code, violation.text))
-                elif self._pace is not None:
-                    delay = self._pace.delay(len(requests), len(data), trio.current_time())
-                    if delay:
-                        await trio.sleep(delay)
+                else:
+                    await self._pause(len(requests), len(data))
         self._outbox.finish()
         self._input_ended.set()
         # However busy the broker is: if this were lost, the user would seem to be online.
         await submit(SessionClosed(self.session))
 
+    async def _hand_on_all_but_last(self, requests: list[Request], submit: Submit) -> list[Request]:
+        """Hand on in batches, each in its turn; return the last one."""
+        size = limits.REQUESTS_BATCH_MAX
+        while len(requests) > size:
+            self._handled = trio.Event()
+            await submit(Requests(self.session, requests[:size]))
+            await self._handled.wait()
+            await self._pause(size, 0)
+            requests = requests[size:]
+        return requests
 
-def _slices(requests: list[Request]) -> Iterator[list[Request]]:
-    if 0 < len(requests) <= limits.REQUESTS_BATCH_MAX:
-        yield requests  # nearly always
-        return
-    for start in range(0, len(requests), limits.REQUESTS_BATCH_MAX):
-        yield requests[start : start + limits.REQUESTS_BATCH_MAX]
+    async def _pause(self, requests: int, size_bytes: int) -> None:
+        if self._pace is not None:
+            delay = self._pace.delay(requests, size_bytes, trio.current_time())
+            if delay:
+                await trio.sleep(delay)

@@ -58,6 +58,7 @@ class Hub:
         self._connections: dict[SessionId, Connection] = {}
         self._touched: dict[Connection, None] = {}
         self._own: deque[Command] = deque()
+        self._asker: Connection | None = None  # whose requests are being handled
         self.stopped = trio.Event()
 
     async def submit(self, command: Command) -> None:
@@ -116,10 +117,15 @@ class Hub:
     def _handle(self, command: Command) -> None:
         if self._log is not None:
             self._log_command(command)
+        if type(command) is Requests:
+            self._asker = self._connections.get(command.session)
         for effect in self._broker.handle(command, trio.current_time()):
             if self._log is not None:
                 self._log_effect(effect)
             self._EFFECTS[type(effect)](self, effect)
+        if self._asker is not None:
+            self._asker.handled()
+            self._asker = None
 
     def _flush(self) -> None:
         for connection in self._touched:
@@ -138,6 +144,8 @@ class Hub:
 
     def _send_many(self, effect: effects.SendMany) -> None:
         line = msgspec.Raw(encode_line(effect.message))
+        if self._asker is not None:
+            self._asker.charge(len(effect.sessions))
         for session in effect.sessions:
             connection = self._connections.get(session)
             if connection is not None:

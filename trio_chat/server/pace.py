@@ -18,7 +18,13 @@ class Pace:
             requests_per_second, requests_per_second * limits.REQUESTS_BURST_SECONDS
         )
         self._bytes = Bucket(limits.RECEIVE_BYTES_PER_SECOND_MAX, limits.RECEIVE_BYTES_BURST_MAX)
+        self._charged = 0.0
+
+    def charge(self, receivers: int) -> None:
+        """A request was more work than others, as it went to so many receivers."""
+        self._charged += receivers / limits.RECEIVERS_PER_REQUEST
 
     def delay(self, requests: int, size_bytes: int, now: float) -> float:
         """How many seconds to wait after reading so much, before reading on."""
-        return max(self._requests.take(requests, now), self._bytes.take(size_bytes, now))
+        amount, self._charged = requests + self._charged, 0.0
+        return max(self._requests.take(amount, now), self._bytes.take(size_bytes, now))
