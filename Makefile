@@ -6,13 +6,14 @@ BLOCK_DURATION ?= 60
 TIMEOUT ?= 600
 SECONDS ?= 600
 TARGET ?= all
+MINUTES ?= 10
 
 BIN := .venv/bin
 SETUP := .venv/ready
 SETUP_DEV := .venv/ready-dev
 SETUP_FUZZ := .venv/ready-fuzz
 
-.PHONY: help setup setup-dev setup-fuzz run run-server run-client stop test check fuzz fmt clean
+.PHONY: help setup setup-dev setup-fuzz run run-server run-client stop test check fuzz abuse soak fmt clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -67,6 +68,12 @@ check: $(SETUP_DEV) ## Format, lint, types, layers, tests, coverage: what must p
 
 fuzz: $(SETUP_FUZZ) ## Fuzz TARGET (all of them) for SECONDS each
 	@$(BIN)/python -m tests.fuzz $(TARGET) --seconds $(SECONDS)
+
+abuse: $(SETUP) ## Measure how abusive clients slow two honest users
+	@$(BIN)/python -m benchmarks.abuse
+
+soak: $(SETUP) ## Let 200 clients chat for MINUTES, and kill them and the server at random
+	@$(BIN)/python -m benchmarks.soak --minutes $(MINUTES)
 
 fmt: $(SETUP_DEV) ## Format the code, and mend what the linter can
 	@$(BIN)/ruff format --quiet .

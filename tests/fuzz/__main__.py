@@ -38,7 +38,7 @@ def fuzz(target: str, seconds: int) -> bool:
             *(str(learned), *([str(seeds)] if seeds.is_dir() else [])),
             *(f"-max_total_time={seconds}", f"-max_len={INPUT_BYTES_MAX}"),
             *(f"-timeout={HANG_SECONDS_MAX}", f"-report_slow_units={HANG_SECONDS_MAX}"),
-            *(f"-rss_limit_mb={MEMORY_MIB_MAX}"),
+            f"-rss_limit_mb={MEMORY_MIB_MAX}",
             *(f"-artifact_prefix={findings}/", "-print_final_stats=1"),
         ],
         stdout=subprocess.PIPE,
