@@ -24,7 +24,7 @@ from .probe import Probe, shown
 from .server_process import ServerProcess
 
 P99_SECONDS_MAX = 0.05
-MEMORY_MIB_MAX = 512
+MEMORY_MIB_MAX = 256
 
 
 def measure(name: str, seconds: float) -> bool:

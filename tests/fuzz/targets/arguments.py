@@ -16,15 +16,24 @@ WORDS = (
     *("127.0.0.1", "::1", "[::1]", "4000", "60", "600", "0", "-1", "1e3", "nan", "0" * 9, "9" * 9),
     *("--state-dir", "--download-dir", "--upload-limit", "--download-limit", "--peer-host"),
     *("--peer-port", "--ca", "--plaintext", "--version", "--help", "--credentials", "--data-dir"),
-    *("--cert", "--key", "--host", "--rate", "--logins-per-minute", "--connections-per-address"),
+    *(
+        "--cert",
+        "--key",
+        "--host",
+        "--reconnect",
+        "--rate",
+        "--logins-per-minute",
+        "--connections-per-address",
+    ),
     *("fingerprint", "passwd", "--remove", "--hash-all", "-d", "--", "=", "never", "500K", "%s"),
 )
+BEGINNINGS: tuple[tuple[str, ...], ...] = (("127.0.0.1", "4000"), ("4000", "60", "600"), ())
 
 
 def one_input(data: bytes) -> None:
     reader = Reader(data)
     run = reader.pick((_run_client, _run_server))
-    words = []
+    words = list(reader.pick(BEGINNINGS))
     for _ in range(reader.below(8)):
         word = "".join(reader.pick((*WORDS, "")) for _ in range(reader.below(3) + 1))
         # As the system hands them over: without zeros, and maybe not UTF-8.
@@ -48,10 +57,11 @@ def _run_client(words: list[str]) -> None:
     with patch.object(cli, "_complain", complaints.append), patch("trio.run", run):
         status = cli._run(words)
     if status == 0:
-        [(_, host, port, _, _, _, peer_port, _, options)] = calls
+        [(_, host, port, _, _, _, peer_port, _, options, reconnect_seconds)] = calls
         assert host and isinstance(port, int) and 1 <= port <= 65535, port
         assert isinstance(peer_port, int) and 0 <= peer_port <= 65535, peer_port
         assert options is not None
+        assert reconnect_seconds is None or 0 <= float(str(reconnect_seconds)) < float("inf")
     else:
         assert status == 2 and complaints and not calls
 
