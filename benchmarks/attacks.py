@@ -83,7 +83,7 @@ def endless(port: int) -> None:
 
 
 def stopped(port: int) -> None:
-    """Eight readers that stop, and come back when thrown out; two others write to them all."""
+    """Eight readers that stop, and come back when thrown out; somebody writes to them all."""
 
     def stop_reading(user: int) -> None:
         while True:

@@ -65,8 +65,8 @@ REQUESTS_PER_SECOND_MAX = 5000
 REQUESTS_BURST_SECONDS = 10.0
 """So many seconds' worth of requests may come at once: pasted, or from a short script."""
 
-RECEIVERS_PER_REQUEST = 10
-"""A broadcast counts as one request more for so many receivers, as each is work too."""
+REQUEST_RECEIVERS_MAX = 10
+"""Receivers of a broadcast that count as one request, as each is work too."""
 
 RECEIVE_BYTES_PER_SECOND_MAX = 8 * 1024 * 1024
 """Bytes that one connection sends in the long run: chat needs far less, and files go to peers."""

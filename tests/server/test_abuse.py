@@ -382,7 +382,7 @@ async def test_a_flood_delays_only_who_sends_it_and_loses_nothing(
                     asked = trio.current_time()
                     assert await hans.users(wire.WhoElse) == ["vader", "yoda"]
                     assert trio.current_time() == asked
-        work = count * (1 + 2 / limits.RECEIVERS_PER_REQUEST)  # each goes to two others
+        work = count * (1 + 2 / limits.REQUEST_RECEIVERS_MAX)  # each goes to two others
         seconds = (work - 100 * limits.REQUESTS_BURST_SECONDS) / 100
         # What one read has brought is handled before the pause.
         assert seconds - 30 < trio.current_time() - before <= seconds

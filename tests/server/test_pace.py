@@ -30,11 +30,11 @@ def test_the_longer_pause_counts() -> None:
 
 def test_what_goes_to_many_counts_as_several_requests() -> None:
     pace = Pace(100)
-    pace.charge(10_000 * limits.RECEIVERS_PER_REQUEST)
+    pace.charge(10_000 * limits.REQUEST_RECEIVERS_MAX)
     assert pace.delay(0, 0, now=0) == limits.READ_DELAY_SECONDS_MAX
     now = limits.READ_DELAY_SECONDS_MAX
     assert pace.delay(0, 0, now) == 0
-    pace.charge(100 * limits.RECEIVERS_PER_REQUEST)
+    pace.charge(100 * limits.REQUEST_RECEIVERS_MAX)
     assert pace.delay(50, 0, now) == pytest.approx(1.5)
 
 

@@ -22,7 +22,7 @@ class Pace:
 
     def charge(self, receivers: int) -> None:
         """A request was more work than others, as it went to so many receivers."""
-        self._charged += receivers / limits.RECEIVERS_PER_REQUEST
+        self._charged += receivers / limits.REQUEST_RECEIVERS_MAX
 
     def delay(self, requests: int, size_bytes: int, now: float) -> float:
         """How many seconds to wait after reading so much, before reading on."""
