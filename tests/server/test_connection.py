@@ -95,6 +95,20 @@ async def test_a_read_that_brings_very_many_requests_is_several_commands(
     pair.client.close()
 
 
+async def test_one_batch_at_a_time_waits_for_the_broker(
+    autojump_clock: MockClock, pair: Pair
+) -> None:
+    for _ in range(5):
+        pair.client.send_nowait(encode_lines([wire.Active()] * limits.REQUESTS_BATCH_MAX))
+        await wait_all_tasks_blocked()
+    assert pair.waiting() == 1
+    for _ in range(5):
+        assert isinstance(await pair.command(), Requests)
+        await wait_all_tasks_blocked()
+        assert pair.waiting() <= 1
+    pair.client.close()
+
+
 async def test_a_violation_comes_after_what_was_good_and_the_rest_is_thrown_away(
     autojump_clock: MockClock, pair: Pair
 ) -> None:

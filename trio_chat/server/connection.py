@@ -7,8 +7,8 @@ end closes too. Closing at once would let the kernel drop our last lines, which 
 Who sends too much is read more slowly, and waits as one does who finds the broker busy. While
 reading pauses the client's end of the connection is not noticed; our own takes no longer.
 
-One read may bring thousands of requests. They are handed on in batches, each once the broker has
-handled the one before: so whoever floods has one batch at a time in the queue that all share.
+Requests are handed on in batches, each once the broker has handled the one before: so whoever
+floods has one batch at a time in the queue that all share, and not thousands of requests.
 """
 
 from __future__ import annotations
@@ -54,6 +54,7 @@ class Connection:
         self._decoder = request_decoder()
         self._reading = trio.CancelScope()
         self._handled = trio.Event()
+        self._handled.set()
         self._input_ended = trio.Event()
 
     def admit(self) -> None:
@@ -99,10 +100,12 @@ class Connection:
                 if self._decoder.violation is not None:
                     continue
                 requests = self._decoder.feed(data)
-                if len(requests) > limits.REQUESTS_BATCH_MAX:
-                    requests = await self._hand_on_all_but_last(requests, submit)
+                while len(requests) > limits.REQUESTS_BATCH_MAX:
+                    await self._hand_on(requests[: limits.REQUESTS_BATCH_MAX], submit)
+                    await self._pause(limits.REQUESTS_BATCH_MAX, 0)
+                    requests = requests[limits.REQUESTS_BATCH_MAX :]
                 if requests:
-                    await submit(Requests(self.session, requests))
+                    await self._hand_on(requests, submit)
                 violation = self._decoder.violation
                 if violation is not None:
                     await submit(SessionFailed(self.session, violation.code, violation.text))
@@ -113,16 +116,11 @@ class Connection:
         # However busy the broker is: if this were lost, the user would seem to be online.
         await submit(SessionClosed(self.session))
 
-    async def _hand_on_all_but_last(self, requests: list[Request], submit: Submit) -> list[Request]:
-        """Hand on in batches, each in its turn; return the last one."""
-        size = limits.REQUESTS_BATCH_MAX
-        while len(requests) > size:
-            self._handled = trio.Event()
-            await submit(Requests(self.session, requests[:size]))
+    async def _hand_on(self, batch: list[Request], submit: Submit) -> None:
+        if not self._handled.is_set():
             await self._handled.wait()
-            await self._pause(size, 0)
-            requests = requests[size:]
-        return requests
+        self._handled = trio.Event()
+        await submit(Requests(self.session, batch))
 
     async def _pause(self, requests: int, size_bytes: int) -> None:
         if self._pace is not None:
