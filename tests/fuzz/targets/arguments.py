@@ -12,6 +12,7 @@ from trio_chat.client import cli
 from trio_chat.errors import UsageError
 from trio_chat.server.options import parse_arguments
 
+COMMANDS = ("fingerprint", "passwd", "backup", "restore", "status")
 WORDS = (
     *("127.0.0.1", "::1", "[::1]", "4000", "60", "600", "0", "-1", "1e3", "nan", "0" * 9, "9" * 9),
     *("--state-dir", "--download-dir", "--upload-limit", "--download-limit", "--peer-host"),
@@ -25,9 +26,15 @@ WORDS = (
         "--logins-per-minute",
         "--connections-per-address",
     ),
-    *("fingerprint", "passwd", "--remove", "--hash-all", "-d", "--", "=", "never", "500K", "%s"),
+    *COMMANDS,
+    *("--remove", "--hash-all", "-d", "--", "=", "never", "500K", "%s"),
 )
-BEGINNINGS: tuple[tuple[str, ...], ...] = (("127.0.0.1", "4000"), ("4000", "60", "600"), ())
+BEGINNINGS: tuple[tuple[str, ...], ...] = (
+    ("127.0.0.1", "4000"),
+    ("4000", "60", "600"),
+    *((command,) for command in COMMANDS),
+    (),
+)
 
 
 def one_input(data: bytes) -> None:
@@ -77,7 +84,7 @@ def _run_server(words: list[str]) -> None:
             assert 1 <= options.port <= 65535, options.port
             assert 0 < options.block_duration < float("inf")
             assert 0 < options.timeout < float("inf")
-        case "fingerprint":
+        case "fingerprint" | "backup" | "restore" | "status":
             assert options.port is None or 1 <= options.port <= 65535, options.port
         case command:
-            assert command == "passwd"
+            assert command in COMMANDS
