@@ -13,6 +13,7 @@ from trio_chat.client.reconnect import is_passing, reconnect
 from trio_chat.client.session import Session, UnreachableError
 from trio_chat.errors import ErrorCode, FailureError
 
+from .files.samples import SPEED
 from .party import Guest, Party, open_party
 from .scripted import ScriptedHost, begin_session
 
@@ -130,8 +131,14 @@ async def test_others_see_somebody_go_and_come_back(
     await party.settle()
 
 
+@pytest.fixture
+def fast_clock() -> MockClock:
+    """For what is done in a thread, which a clock that jumps does not wait for."""
+    return MockClock(rate=SPEED)
+
+
 async def test_what_somebody_shares_is_found_after_they_came_back(
-    party: Party, autojump_clock: MockClock, tmp_path: Path
+    party: Party, fast_clock: MockClock, tmp_path: Path
 ) -> None:
     hans, yoda = await party.join("hans", "yoda")
     path = tmp_path / "map"
