@@ -219,6 +219,22 @@ RECONNECT_DELAY_SECONDS_MAX = 15.0
 """... but no longer than this. Each wait is a random part of it more or less, up to a half, so
 that those who lost a server together do not come back together."""
 
+NAMES_REMEMBERED_MAX = 1000
+"""Names of users, and of files, that a client has heard of and offers when one is typed."""
+
+HISTORY_LINES_MAX = 1000
+"""Lines that were typed and can be called back after a restart; the file has at most twice as
+many."""
+
+HISTORY_BYTES_MAX = 4 * 1024 * 1024
+"""The file of these that is still read: larger than any that we have written."""
+
+COMPLETIONS_MAX = 100
+"""Names offered at a time; whoever needs one of more types another letter."""
+
+DIRECTORY_ENTRIES_MAX = 10_000
+"""Entries of a directory that are looked at when the name of a file is completed."""
+
 # -- Files -----------------------------------------------------------------------------
 FILE_BYTES_MAX = 2**40
 """One file: 1 TiB, for which the list of hashes is 32 MiB."""

@@ -11,7 +11,9 @@ from typing import TypeVar
 
 import trio
 
+from trio_chat.client.notice import Notice
 from trio_chat.client.session import Session
+from trio_chat.client.status import Status
 from trio_chat.errors import UsageError
 from trio_chat.net.memory import memory_pair
 from trio_chat.net.transport import Transport
@@ -27,10 +29,18 @@ WELCOME = "Welcome to the greatest messaging application ever!"
 
 
 class ScriptedServer:
-    """The server's end of a connection."""
+    """The server's end of a connection.
 
-    def __init__(self, transport: Transport) -> None:
+    Args:
+        transport: to the client.
+        for_screen: whether the client asks who is online after its login, for a screen.
+    """
+
+    def __init__(self, transport: Transport, *, for_screen: bool = False) -> None:
         self.transport = transport
+        self.others: tuple[str, ...] = ()
+        self._for_screen = for_screen
+        self._looks_around = False
         self.requests: list[wire.Request] = []
         self.listening: wire.Listening | None = None
         self._decoder = request_decoder()
@@ -44,7 +54,7 @@ class ScriptedServer:
         assert self.transport.send_nowait(data) == len(data)
 
     async def next(self) -> wire.Request:
-        """The next request; where the client listens is noted in passing."""
+        """The next request; where the client listens, and who is there, is done in passing."""
         with trio.fail_after(SECONDS_MAX):
             while not self._unread:
                 data = await self.transport.receive()
@@ -52,6 +62,9 @@ class ScriptedServer:
                 for request in self._decoder.feed(data):
                     if isinstance(request, wire.Listening):
                         self.listening = request
+                    elif isinstance(request, wire.WhoElse) and self._looks_around:
+                        self._looks_around = False
+                        self.say(wire.Users(request.id, self.others))
                     else:
                         self._unread.append(request)
                         self.requests.append(request)
@@ -73,6 +86,7 @@ class ScriptedServer:
         """Let yoda in; say more in the same breath."""
         login = await self.expect(wire.Login)
         assert (login.user, login.password) == ("yoda", "wise")
+        self._looks_around = self._for_screen
         tokens = [wire.Token(token)] if token else []
         self.say(*tokens, wire.Ok(login.id), *messages)
 
@@ -93,11 +107,13 @@ class ScriptedServer:
 class ScriptedTerminal:
     """A person: what they type is put in, what they see is read off."""
 
-    def __init__(self, *, interactive: bool = True) -> None:
+    def __init__(self, *, interactive: bool = True, shows_status: bool = False) -> None:
         self.interactive = interactive
+        self.shows_status = shows_status
         self.screen: list[str] = []
         self.batches: list[list[str]] = []
-        self.statuses: list[str] = []
+        self.statuses: list[Status] = []
+        self.notices: list[Notice] = []
         self.failure: Exception | None = None
         self._keys, self._typed = trio.open_memory_channel[str | UsageError](10_000)
         self._changed = trio.Event()
@@ -134,14 +150,17 @@ class ScriptedTerminal:
             raise line
         return line
 
-    def status(self, text: str) -> None:
-        self.statuses.append(text)
+    def status(self, status: Status) -> None:
+        self.statuses.append(status)
 
-    async def show(self, lines: Sequence[str]) -> None:
+    async def show(self, notices: Sequence[Notice]) -> None:
         await trio.lowlevel.checkpoint()
         if self.failure is not None:
             raise self.failure
-        self.batches.append(list(lines))
+        self.notices += notices
+        lines = [line for notice in notices for line in notice.lines]
+        if lines:
+            self.batches.append(lines)
         for line in lines:
             self._show(line)
 

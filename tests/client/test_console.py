@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import socket
 import struct
 import sys
@@ -26,6 +27,14 @@ COLUMNS, ROWS = 80, 24
 CTRL_C, CTRL_D, CTRL_U, ENTER, UP = "\x03", "\x04", "\x15", "\r", "\x1b[A"
 
 
+_MARGIN = re.compile(r" +(\d\d:\d\d|earlier)$")
+
+
+def _words_of(row: str) -> str:
+    """A line without what stands at its right edge."""
+    return _MARGIN.sub("", row.rstrip()).rstrip()
+
+
 class Window:
     """A client in a terminal: keys go in, and what stands on the screen can be waited for."""
 
@@ -45,7 +54,16 @@ class Window:
             "".join(row[column].data for column in range(COLUMNS))
             for row in self._screen.history.top
         ]
-        return [line.rstrip() for line in (*above, *self._screen.display) if line.strip()]
+        return [line for row in (*above, *self._down_to_cursor) if (line := _words_of(row))]
+
+    @property
+    def _down_to_cursor(self) -> list[str]:
+        return self._screen.display[: self._screen.cursor.y + 1]
+
+    @property
+    def toolbar(self) -> str:
+        """What stands below the prompt."""
+        return "".join(self._screen.display[self._screen.cursor.y + 1 :]).strip()
 
     @property
     def echoes(self) -> bool:
@@ -54,7 +72,7 @@ class Window:
 
     @property
     def visible(self) -> list[str]:
-        return [line.rstrip() for line in self._screen.display if line.strip()]
+        return [line for row in self._down_to_cursor if (line := _words_of(row))]
 
     def type(self, keys: str) -> None:
         os.write(self._keyboard, keys.encode())
@@ -125,7 +143,7 @@ async def _stage(
             connected, _ = await listener.accept()
         transport = TcpTransport(socket.socket(fileno=connected.detach()))
         cleanup.callback(transport.close)
-        server = ScriptedServer(transport)
+        server = ScriptedServer(transport, for_screen=True)
         await server.greet()
         nursery = await cleanup.enter_async_context(trio.open_nursery())
         nursery.start_soon(window.draw)

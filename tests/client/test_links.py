@@ -76,8 +76,8 @@ async def test_it_needs_another_user_who_is_online(
     (hans,) = await party.join("hans")
     await hans.says(f"startprivate {user}", error)
     await hans.says("startprivate", "Error. Usage: startprivate <user>")
-    text = ErrorCode.MESSAGE_SELF.text if user == "hans" else render.private_not_enabled(user)
-    await hans.says(f"private {user} hi", text)
+    refusal = render.private_self() if user == "hans" else render.private_not_enabled(user)
+    await hans.says(f"private {user} hi", *refusal.lines)
     await party.settle(10)
 
 
@@ -273,7 +273,7 @@ async def test_whoever_does_not_answer_as_expected_is_told_of(
         reason = (
             f"no safe connection to 127.0.0.1:{luke.peering.port}: it shows another certificate"
         )
-    await hans.says("startprivate luke", render.private_unreachable("luke", "hans", reason))
+    await hans.says("startprivate luke", *render.private_unreachable("luke", "hans", reason).lines)
     await party.settle(10)
 
 
@@ -325,7 +325,7 @@ async def test_who_leaves_ends_it_and_the_other_is_told_once(
         await hans.logs_out()
     await luke.sees("hans logged out")
     await party.settle(10)
-    gone = render.private_gone("hans")
+    (gone,) = render.private_gone("hans").lines
     await luke.says("private hans hi", gone)
     await luke.says("stopprivate hans", "Error. Private messaging with hans is not active")
     await luke.says("startprivate hans", "Error. hans is offline")
@@ -366,7 +366,7 @@ async def test_a_sender_is_told_what_was_not_acknowledged(
         "Private messaging with luke has ended: the other client does not answer",
     )
     await luke.sees("Private messaging with hans has ended: the connection was lost")
-    await hans.says("private luke three", render.private_gone("luke"))
+    await hans.says("private luke three", *render.private_gone("luke").lines)
 
 
 async def test_who_logs_out_is_told_it_too(party: Party, autojump_clock: MockClock) -> None:
@@ -443,8 +443,8 @@ async def test_links_go_on_when_the_server_is_gone(
     await party.settle(100)
 
     await _exchange(hans, luke)
-    await hans.says("message yoda hi", render.NO_SERVER)
-    await hans.says("whoelse", render.NO_SERVER)
+    await hans.says("message yoda hi", *render.no_server().lines)
+    await hans.says("whoelse", *render.no_server().lines)
     await hans.says("mistyped", "Error. Invalid command")
     await hans.says(
         "startprivate yoda", "Error. Private messaging with yoda failed: the server has gone"
@@ -476,7 +476,8 @@ async def test_requests_that_had_no_answer_are_told_of_when_the_server_goes(
     hans.type("whoelse", "message luke hi")
     await wait_all_tasks_blocked()
     await _server_goes(party, "crash")
-    await hans.sees(f"{SERVER_GONE}. {render.unconfirmed(2)}", GOES_ON)
+    (gone,) = render.with_unanswered([render.server_gone()], 2)
+    await hans.sees(*gone.lines, GOES_ON)
     await luke.sees(SERVER_GONE, GOES_ON)
     hans.type("logout")
     assert await hans.end() == 1

@@ -11,7 +11,9 @@ import pytest
 import trio
 
 from trio_chat import limits
+from trio_chat.client.notice import Kind, notice
 from trio_chat.client.plain import PlainTerminal, open_plain
+from trio_chat.client.render import info
 from trio_chat.client.terminal import TerminalGone
 from trio_chat.errors import UsageError
 
@@ -107,7 +109,7 @@ async def test_input_that_can_not_be_waited_for_is_read(tmp_path: Path) -> None:
         assert await PlainTerminal(null, 1).read_line() is None
         output = os.open(tmp_path / "out", os.O_WRONLY | os.O_CREAT)
         cleanup.callback(os.close, output)
-        await PlainTerminal(null, output).show(["a", "b"])
+        await PlainTerminal(null, output).show([info("a"), info("b")])
         await PlainTerminal(null, output).show([])
         assert (tmp_path / "out").read_text() == "a\nb\n"
 
@@ -123,7 +125,7 @@ async def test_shown_lines_do_not_mix_and_wait_for_a_slow_reader(pipes: Pipes) -
     received = b""
     async with trio.open_nursery() as nursery:
         for batch in batches:
-            nursery.start_soon(pipes.terminal.show, batch)
+            nursery.start_soon(pipes.terminal.show, [info(line) for line in batch])
         await trio.testing.wait_all_tasks_blocked()
         while nursery.child_tasks:
             received += os.read(pipes.screen, 65536)
@@ -137,18 +139,18 @@ async def test_shown_lines_do_not_mix_and_wait_for_a_slow_reader(pipes: Pipes) -
 
 async def test_showing_can_be_cancelled(pipes: Pipes) -> None:
     with trio.move_on_after(0.01) as scope:
-        await pipes.terminal.show(["x" * 1000] * 1000)
+        await pipes.terminal.show([info("x" * 1000)] * 1000)
     assert scope.cancelled_caught
 
 
 async def test_a_reader_that_went_away_is_told(pipes: Pipes) -> None:
     os.close(pipes.screen)
     with pytest.raises(TerminalGone):
-        await pipes.terminal.show(["x"])
+        await pipes.terminal.show([info("x")])
 
 
 async def test_what_can_not_be_encoded_is_replaced(pipes: Pipes) -> None:
-    await pipes.terminal.show(["a\udce9b"])
+    await pipes.terminal.show([notice(Kind.INFO, "a\udce9b")])
     assert os.read(pipes.screen, 100) == b"a?b\n"
 
 
@@ -157,7 +159,7 @@ async def test_shared_descriptors_that_others_made_non_blocking(pipes: Pipes) ->
         os.set_blocking(file, False)
     os.write(pipes.keyboard, b"x\n")
     assert await pipes.terminal.read_line() == "x"
-    await pipes.terminal.show(["y"])
+    await pipes.terminal.show([info("y")])
     assert os.read(pipes.screen, 100) == b"y\n"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import termios
 from collections.abc import Sequence
@@ -12,6 +13,9 @@ import pyte
 
 from .programs import PASSWORDS, WELCOME, Client, environment
 from .watch import Watch
+
+_SUGGESTED = "brightblack"
+_MARGIN = re.compile(r" +(\d\d:\d\d|earlier)$")
 
 _PROMPTS = ("Username:", "Password:", ">")
 
@@ -85,8 +89,23 @@ class Terminal(Client):
         """The line with the cursor, such as ``> what was typed``."""
         return self._text_of(self._screen.buffer[self._screen.cursor.y])
 
+    @property
+    def toolbar(self) -> str:
+        """What stands below the line with the cursor."""
+        return "".join(self.screen_lines[self._screen.cursor.y + 1 :])
+
+    @property
+    def margins(self) -> list[str]:
+        """What stands at the right edge, beside the words."""
+        rows = [self._screen.buffer[y] for y in range(self._screen.lines)]
+        texts = ["".join(row[x].data for x in range(self._screen.columns)) for row in rows]
+        return [found[1] for text in texts if (found := _MARGIN.search(text.rstrip()))]
+
     def _text_of(self, row: dict[int, pyte.screens.Char]) -> str:
-        return "".join(row[x].data for x in range(self._screen.columns)).rstrip()
+        """Its words: the time at its right edge is none, nor is what is only suggested."""
+        cells = (row[x] for x in range(self._screen.columns))
+        text = "".join(cell.data for cell in cells if cell.fg != _SUGGESTED)
+        return _MARGIN.sub("", text.rstrip()).rstrip()
 
     @property
     def modes(self) -> list[object]:
@@ -124,7 +143,7 @@ class Terminal(Client):
     def wait_for_screen(self, *lines: str) -> None:
         """Wait until these are the last lines on the screen, that of the cursor included."""
         self._watch.wait_until(
-            lambda: "\n".join(self.screen_lines).rstrip().endswith("\n".join(lines)),
+            lambda: self.screen_lines[: self._screen.cursor.y + 1][-len(lines) :] == list(lines),
             lambda: "{}\nat the end of\n{}".format("\n".join(lines), self._describe()),
         )
 

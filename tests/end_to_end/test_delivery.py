@@ -95,6 +95,7 @@ def test_a_crash_of_the_receiver_loses_and_doubles_nothing(chat: Stage) -> None:
 
     again = chat.open_terminal()
     again.log_in("yoda")
+    again.shows("--- unread while you were away ---")
     again.shows(*(f"hans: {number}" for number in range(5, 8)))
     hans.shows("yoda logged in")
     again.says("whoelse", "hans")

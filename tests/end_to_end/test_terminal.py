@@ -10,7 +10,7 @@ MISTYPED = {
     "": [],
     "   ": [],
     "whatsthetime": [INVALID],
-    "WHOELSE": [INVALID],
+    "WHOELSE": [INVALID, "Did you mean 'whoelse'?"],
     "message": ["Error. Usage: message <user> <message>"],
     "message yoda": ["Error. Usage: message <user> <message>"],
     "message hans note to self": ["Error. Cannot message self"],

@@ -18,6 +18,7 @@ from .. import limits
 from ..net import tcp
 from ..net.tcp import TcpTransport
 from ..net.transport import HandshakeError, Transport
+from . import security
 from .chat import Chat
 from .files.transfers import FileOptions
 from .peering import TlsPeering
@@ -78,5 +79,14 @@ async def run(
                 partial(identity_directory, state_dir, server), peer_port, peer_host
             )
             options = file_options or FileOptions(state_dir / "downloads")
-            chat = Chat(terminal, session, peering, server, state_dir, options, reconnect_seconds)
+            chat = Chat(
+                terminal,
+                session,
+                peering,
+                server,
+                state_dir,
+                options,
+                reconnect_seconds,
+                encrypted=encrypt is not security.clear_text,
+            )
             return await chat.run()

@@ -25,7 +25,7 @@ from __future__ import annotations
 import math
 import secrets
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -43,11 +43,14 @@ from .files.fetch import ConnectError
 from .files.shelf import Shelf
 from .files.transfers import FileOptions, Transfers
 from .links import Links
+from .notice import Notice
 from .peering import Peering
 from .reconnect import is_passing, reconnect
+from .roster import Roster
 from .session import Exchange, Received, Session, UnreachableError
 from .shown import Key, ShownKeys
 from .state import keys_path, shelf_path
+from .status import Board, Line
 from .terminal import Terminal, TerminalGone
 
 LOGOUT_SECONDS_MAX = 3.0
@@ -67,12 +70,12 @@ class Ending(Struct, frozen=True):
 
     Attributes:
         status: its exit status.
-        lines: what is shown last.
+        notices: what is shown last.
         server_gone: whether it is the connection that has ended, and not the session.
     """
 
     status: int
-    lines: tuple[str, ...] = ()
+    notices: tuple[Notice, ...] = ()
     server_gone: bool = False
 
 
@@ -87,6 +90,7 @@ class Chat:
         state_dir: where to remember what was shown.
         file_options: what the person has decided about files.
         reconnect_seconds: how long to try to reach a server that is lost; 0 not to try.
+        encrypted: whether the way to the server is.
     """
 
     def __init__(
@@ -98,12 +102,17 @@ class Chat:
         state_dir: Path,
         file_options: FileOptions,
         reconnect_seconds: float,
+        *,
+        encrypted: bool = True,
     ) -> None:
         self._peering = peering
-        self._links = Links(peering, terminal.show, session.ask)
+        self._board = Board(terminal.status)
+        self._roster = Roster()
+        self._encrypted = encrypted
+        self._links = Links(peering, terminal.show, session.ask, self._board)
         self._shelf = Shelf()
         self._transfers = Transfers(
-            terminal, file_options, self._shelf, session.ask, self._connect_for_files
+            terminal, self._board, file_options, self._shelf, session.ask, self._connect_for_files
         )
         self._nursery: trio.Nursery | None = None
         self._terminal = terminal
@@ -124,9 +133,9 @@ class Chat:
         with trio.open_signal_receiver(*SIGNALS) as signals:
             await self._run_tasks(signals)
         assert self._ending is not None
-        if self._ending.lines:
+        if self._ending.notices:
             with suppress(TerminalGone):
-                await self._terminal.show(self._ending.lines)
+                await self._terminal.show(self._ending.notices)
         return self._ending.status
 
     async def _run_tasks(self, signals: AsyncIterator[int]) -> None:
@@ -166,7 +175,7 @@ class Chat:
     def _connection_lost(self) -> Ending:
         if self._logout is not None:
             return self._left()
-        return Ending(1, (render.SERVER_GONE,), server_gone=True)
+        return Ending(1, (render.server_gone(),), server_gone=True)
 
     # -- What the server says ----------------------------------------------------------------
 
@@ -184,14 +193,14 @@ class Chat:
         return ending
 
     async def _end_without_server(self, ending: Ending) -> Ending:
-        lines = list(ending.lines)
-        if self._session.has_begun and self._session.unanswered:
-            lines.append(render.unconfirmed(self._session.unanswered))
+        unanswered = self._session.unanswered if self._session.has_begun else 0
+        notices = render.with_unanswered(ending.notices, unanswered)
         if not self._transfers.is_used and self._links.is_empty:
-            return Ending(1, (". ".join(lines),))
+            return Ending(1, notices)
         self._links.alone = True
         self._session.close()
-        await self._terminal.show([". ".join(lines), render.PEERS_GO_ON])
+        self._board.update(line=Line.GONE, online=None)
+        await self._terminal.show([*notices, render.peers_go_on()])
         await self._links.wait_empty()
         await self._transfers.wait_unused()
         return Ending(1)
@@ -201,13 +210,14 @@ class Chat:
         try:
             while True:
                 batch = await self._session.receive()
-                lines, keys, ending = self._digest(batch)
-                if lines:
-                    await self._terminal.show(lines)
+                notices, keys, ending = self._digest(batch)
+                if notices:
+                    await self._terminal.show(notices)
                 self._shown.add(keys)
                 await self._show_notice()
                 self._session.shown(batch)
                 self._tell_links(batch)
+                self._tell_roster(batch)
                 if ending is not None:
                     return ending
                 if self._logout is not None and self._logout.reply is not None:
@@ -217,20 +227,22 @@ class Chat:
 
     async def _come_back(self, ending: Ending) -> Ending | None:
         """Reach the server again; return how the client ends if that does not work."""
-        await self._terminal.show([render.reconnecting(*ending.lines)])
+        self._board.update(line=Line.RECONNECTING, online=None)
+        await self._terminal.show([render.reconnecting(*ending.notices)])
         try:
             await reconnect(self._session, self._reconnect_seconds, random)
         except UnreachableError as error:
-            return Ending(1, (str(error),), server_gone=True)
+            return Ending(1, (render.failure(str(error)),), server_gone=True)
         except FailureError as error:
-            return Ending(1, (str(error),))
-        await self._terminal.show([render.RECONNECTED])
+            return Ending(1, (render.failure(str(error)),))
+        await self._terminal.show([render.reconnected()])
         self._transfers.log_in(self._user)
+        await self._look_around()
         return None
 
-    def _digest(self, batch: list[Received]) -> tuple[list[str], list[Key], Ending | None]:
+    def _digest(self, batch: list[Received]) -> tuple[list[Notice], list[Key], Ending | None]:
         """What to show of a batch, what to remember of it, and whether it is the last."""
-        lines: list[str] = []
+        notices: list[Notice] = []
         keys: dict[Key, None] = {}
         for received in batch:
             message, request = received.message, received.request
@@ -243,10 +255,26 @@ class Chat:
                 case wire.Closed() | wire.Error() if _is_final(message, request):
                     last = render.render(message, request)
                     server_gone = request is None and is_passing(message.code)
-                    return lines, list(keys), Ending(1, tuple(last), server_gone=server_gone)
+                    return notices, list(keys), Ending(1, tuple(last), server_gone=server_gone)
             if not received.quiet:
-                lines += render.render(message, request)
-        return lines, list(keys), None
+                notices += render.render(message, request)
+        return notices, list(keys), None
+
+    def _tell_roster(self, batch: list[Received]) -> None:
+        """Keep in view who is online."""
+        if not self._terminal.shows_status:
+            return
+        news = [self._roster.learn(received.message, received.request) for received in batch]
+        if any(news):
+            roster = self._roster
+            self._board.update(online=roster.online, known=roster.known, files=roster.files)
+
+    async def _look_around(self) -> None:
+        """After each login: let a person see who and where they are."""
+        if self._terminal.shows_status:
+            line = Line.ENCRYPTED if self._encrypted else Line.CLEAR
+            self._board.update(user=self._user, line=line)
+            await self._session.send(wire.WhoElse(grammar.UNNUMBERED), quiet=True)
 
     def _tell_links(self, batch: list[Received]) -> None:
         for received in batch:
@@ -291,14 +319,14 @@ class Chat:
     async def _show_notice(self) -> None:
         notice, self._shown.notice = self._shown.notice, None
         if notice is not None:
-            await self._terminal.show([notice])
+            await self._terminal.show([render.info(notice)])
 
     # -- What the person says ----------------------------------------------------------------
 
     async def _converse(self) -> Ending:
         with self._talk:
             if not await self._log_in():
-                return Ending(1, () if self._terminal.interactive else (render.INPUT_ENDED,))
+                return Ending(1, () if self._terminal.interactive else (render.input_ended(),))
             await self._follow_lines()
             if not self._terminal.interactive:  # a script has time
                 await self._session.wait_all_answered()
@@ -327,6 +355,7 @@ class Chat:
                 return False
             await self._session.log_in(user, password).wait()
         self._transfers.log_in(user)
+        await self._look_around()
         return True
 
     async def _ask(
@@ -337,7 +366,7 @@ class Chat:
                 line = await self._terminal.ask(prompt, secret=secret)
                 return None if line is None else parse(line)
             except UsageError as error:
-                await self._terminal.show([str(error)])
+                await self._terminal.show([render.misused(error)])
 
     async def _follow_lines(self) -> None:
         """Do what the lines say, until there are no more or one says to log out."""
@@ -350,7 +379,7 @@ class Chat:
                     continue
                 meaning = grammar.parse(line)
             except UsageError as error:
-                await self._answer([str(error)])
+                await self._answer(render.misused(error))
                 continue
             await self._do(meaning)
             if isinstance(meaning, wire.Logout):
@@ -359,7 +388,7 @@ class Chat:
     async def _do(self, meaning: grammar.Line) -> None:
         match meaning:
             case grammar.Help(lines):
-                await self._answer(lines)
+                await self._answer(render.help_text(lines))
             case grammar.StartPrivate(user):
                 await self._links.start(user, wait=not self._terminal.interactive)
                 self._tell_active()
@@ -406,22 +435,22 @@ class Chat:
     async def _ask_server(self, request: grammar.Numbered) -> None:
         session, is_person = self._session, self._terminal.interactive
         if is_person and session.is_full and not session.is_connected:
-            await self._terminal.show([render.OUTBOX_FULL])
+            await self._terminal.show([render.outbox_full(render.command_of(request))])
             return
         try:
             await session.send(request)
         except ConnectionLost:
-            await self._terminal.show([render.NO_SERVER])
+            await self._terminal.show([render.no_server(render.command_of(request))])
             return
         if is_person and not session.is_connected:
             await self._terminal.show([render.waiting(session.unanswered)])
 
-    async def _answer(self, lines: Sequence[str]) -> None:
+    async def _answer(self, notice: Notice) -> None:
         """Answer a line that does not concern the server."""
         if not self._terminal.interactive:
             # Whoever reads the output of a script wants the answers in its order.
             await self._session.wait_all_answered()
-        await self._terminal.show(lines)
+        await self._terminal.show([notice])
         self._tell_active()
 
     def _tell_active(self) -> None:

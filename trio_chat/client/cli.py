@@ -1,7 +1,8 @@
 """The program: arguments in, exit status out. See ``--help``.
 
 Exit status: 2 for arguments that it can't work with, 1 if there is no server; the rest is
-told in `app`. What goes wrong before anybody is logged in is one line on stderr.
+told in `app`. With commands as arguments: 3 if one of them, or the login, was refused. What goes
+wrong before anybody is logged in is one line on stderr, or with ``--json`` an object on stdout.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import re
 import ssl
 import sys
 from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -22,13 +23,17 @@ import trio
 from .. import __version__, limits
 from ..errors import FailureError, UsageError
 from ..net import tls
-from . import app, render, security
+from . import app, grammar, security, terminals
+from .clean import clean_line
+from .console.alerts import Level
 from .files.transfers import FileOptions
 from .known_hosts import FILE_NAME, KnownHosts
-from .plain import open_plain
-from .terminal import Terminal
+from .notice import json_of
+from .prepared import Answers
+from .render import failure
+from .terminals import STDERR, STDIN, STDOUT
 
-STDIN, STDOUT, STDERR = 0, 1, 2
+PASSWORD_VARIABLE = "TRIO_CHAT_PASSWORD"  # noqa: S105  # the name of one
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -62,15 +67,25 @@ def _run(argv: Sequence[str]) -> int:
         peer_host = (
             None if options.peer_host is None else _parse_host(options.peer_host, "--peer-host")
         )
+        style = terminals.Style(
+            answers=_parse_answers(options),
+            json=options.json,
+            plain=options.plain,
+            colour=terminals.Colour(options.color),
+            timestamps=not options.no_timestamps,
+            alerts=Level(options.notify),
+            history=state_dir / "history.jsonl",
+        )
     except UsageError as error:
         _complain(str(error))
         return 2
+    opener = terminals.Opener(style)
     try:
-        return trio.run(
+        status = trio.run(
             app.run,
             host,
             port,
-            _open_terminal,
+            opener.open,
             state_dir,
             encrypt,
             peer_port,
@@ -79,8 +94,12 @@ def _run(argv: Sequence[str]) -> int:
             reconnect_seconds,
         )
     except FailureError as error:
-        _complain(str(error))
+        if options.json:
+            _print(json_of([failure(str(error))]))
+        else:
+            _complain(str(error))
         return 1
+    return 3 if opener.was_refused and status in (0, 1) else status
 
 
 # -- Arguments -----------------------------------------------------------------------------
@@ -149,8 +168,93 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="do not encrypt; servers accept this from their own machine only, unless told",
     )
+    _add_looks(parser)
+    _add_login(parser)
     parser.add_argument("--version", action="version", version=f"trio-chat {__version__}")
     return parser
+
+
+def _add_looks(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--color",
+        choices=[choice.value for choice in terminals.Colour],
+        default=terminals.Colour.AUTO.value,
+        help="auto means: on a terminal, unless NO_COLOR is set (default: auto)",
+    )
+    parser.add_argument(
+        "--no-timestamps", action="store_true", help="show no times beside what others write"
+    )
+    parser.add_argument(
+        "--notify",
+        choices=[level.value for level in Level],
+        default=Level.PRIVATE.value,
+        help="ring, and tell the desktop, while the terminal has not the focus: never, when your"
+        " name is said, for messages to you as well, or for all (default: %(default)s)",
+    )
+    looks = parser.add_mutually_exclusive_group()
+    looks.add_argument(
+        "--plain",
+        action="store_true",
+        help="plain lines and a prompt, and nothing that moves: for screen readers",
+    )
+    looks.add_argument("--json", action="store_true", help="one JSON object a line, for programs")
+
+
+def _add_login(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--user", metavar="USER", help="log in as this user")
+    parser.add_argument(
+        "--password-file",
+        metavar="FILE",
+        type=Path,
+        help="its first line is the password of USER, which otherwise stands in"
+        f" {PASSWORD_VARIABLE} or is asked for",
+    )
+    parser.add_argument(
+        "-c",
+        "--command",
+        metavar="COMMAND",
+        action="append",
+        help="do this as USER, and leave; may be repeated. Exit status 3: something was refused",
+    )
+
+
+def _parse_answers(options: argparse.Namespace) -> Answers:
+    if options.user is None:
+        for value, name in ((options.command, "-c"), (options.password_file, "--password-file")):
+            if value is not None:
+                raise UsageError(f"{name} needs --user")
+        return Answers()
+    user = grammar.parse_user(options.user)
+    if not user:
+        raise UsageError("--user must be a name")
+    for command in options.command or ():
+        _check_command(command)
+    password = _find_password(options.password_file)
+    if options.command is not None and password is None and not os.isatty(STDIN):
+        raise UsageError(
+            f"there is no password for {user}; set {PASSWORD_VARIABLE}, or give --password-file"
+        )
+    commands = None if options.command is None else tuple(options.command)
+    return Answers(user, password, commands, silent=commands is not None and not options.json)
+
+
+def _check_command(command: str) -> None:
+    try:
+        grammar.parse(command)
+    except UsageError as error:
+        raise UsageError(f"-c '{command}': {str(error).removeprefix('Error. ')}") from None
+
+
+def _find_password(file: Path | None) -> str | None:
+    text = os.environ.get(PASSWORD_VARIABLE)
+    if file is not None:
+        try:
+            text = file.read_text(encoding="utf-8").partition("\n")[0].removesuffix("\r")
+        except OSError as error:
+            raise UsageError(f"cannot read {file}: {error.strerror}") from None
+        except UnicodeError:
+            raise UsageError(f"cannot read {file}: it is not UTF-8") from None
+    return None if text is None else grammar.parse_password(text)
 
 
 def _parse_host(text: str, name: str = "SERVER_IP") -> str:
@@ -203,18 +307,6 @@ def _reason(error: OSError) -> str:
 # -- Standard files ------------------------------------------------------------------------
 
 
-def _open_terminal() -> AbstractAsyncContextManager[Terminal]:
-    """What suits standard input and output."""
-    if not os.isatty(STDIN):
-        return open_plain(STDIN, STDOUT)
-    if os.isatty(STDOUT) and os.environ.get("TERM", "dumb") not in ("dumb", "unknown", ""):
-        from .console import open_console  # costs more time than all the rest
-
-        return open_console()
-    # A person types, but the output goes elsewhere, or to what can only print.
-    return open_plain(STDIN, STDOUT, STDOUT if os.isatty(STDOUT) else STDERR)
-
-
 def _reserve_standard_files() -> None:
     """If one was closed, let nothing that is opened later pass for it.
 
@@ -237,6 +329,11 @@ def _drop_unwritten_output() -> None:
 
 
 def _complain(text: str) -> None:
-    """The only place that writes past the terminal: one line, whatever was in the arguments."""
+    """One line past the terminal, whatever was in the arguments."""
+    _print(f"{clean_line(text)}\n", STDERR)
+
+
+def _print(text: str, file: int = STDOUT) -> None:
+    """The only place that writes past the terminal."""
     with suppress(OSError):
-        os.write(STDERR, f"{render.clean_line(text)}\n".encode(errors="replace"))
+        os.write(file, text.encode(errors="replace"))

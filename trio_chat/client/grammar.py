@@ -10,6 +10,7 @@ not matter; a message is everything from its first word to its last, as it was t
 
 from __future__ import annotations
 
+import difflib
 import math
 import re
 from collections.abc import Callable
@@ -153,6 +154,18 @@ class Command(Struct, frozen=True):
         return self.parameters[-1:] != () and self.parameters[-1] in _RESTS
 
 
+class UnknownCommandError(UsageError):
+    """A line begins with no command.
+
+    Attributes:
+        meant: the command that it resembles; empty if there is none.
+    """
+
+    def __init__(self, word: str) -> None:
+        super().__init__("Error. Invalid command")
+        self.meant = _resembling(word)
+
+
 def parse(line: str) -> Line:
     """Say what a line means.
 
@@ -165,7 +178,7 @@ def parse(line: str) -> Line:
         return _parse_help(rest)
     command = _BY_NAME.get(name)
     if command is None:
-        raise UsageError("Error. Invalid command")
+        raise UnknownCommandError(name)
     try:
         return command.build(*_split(rest, command))
     except (TypeError, ValueError):
@@ -477,6 +490,19 @@ COMMANDS = (
 )
 
 _BY_NAME = {command.name: command for command in COMMANDS}
+
+COMMAND_NAMES = (*_BY_NAME, "help")
+
+
+def _resembling(word: str) -> str:
+    lower = {name.lower(): name for name in COMMAND_NAMES}
+    found = difflib.get_close_matches(word.lower(), lower, n=1, cutoff=0.7)
+    return lower[found[0]] if found else ""
+
+
+def command_named(name: str) -> Command | None:
+    """The row of a command; none if there is no such command."""
+    return _BY_NAME.get(name)
 
 
 # -- Help ----------------------------------------------------------------------------------

@@ -20,7 +20,6 @@ from contextlib import ExitStack
 import trio
 
 from .. import limits
-from ..errors import ErrorCode
 from ..net.identity import IdentityError
 from ..net.tcp import format_address
 from ..net.transport import HandshakeError, Transport
@@ -29,7 +28,9 @@ from . import render
 from .connection import ConnectionLost
 from .grammar import UNNUMBERED, Numbered
 from .link import Ending, Link, LinkError
+from .notice import Notice
 from .peering import Peering
+from .status import Board
 from .terminal import TerminalGone
 
 PRESENCE_SECONDS_MAX = 1.0
@@ -69,18 +70,21 @@ class Links:
 
     Args:
         peering: the way to other clients.
-        show: shows lines in the person's terminal.
+        show: shows notices in the person's terminal.
         ask: asks the server.
+        board: is told to whom there is a link.
     """
 
     def __init__(
         self,
         peering: Peering,
-        show: Callable[[Sequence[str]], Awaitable[None]],
+        show: Callable[[Sequence[Notice]], Awaitable[None]],
         ask: Ask,
+        board: Board,
     ) -> None:
+        self._board = board
         self._peering = peering
-        self._show_lines = show
+        self._show_notices = show
         self._ask = ask
         self._user = ""
         self._links: dict[str, Link] = {}
@@ -163,7 +167,7 @@ class Links:
         if link is not None and await link.send(text):
             return
         if user == self._user:
-            await self._show([ErrorCode.MESSAGE_SELF.text])
+            await self._show([render.private_self()])
         elif user in self._lost or (link is not None and link.ending not in _STOPS):
             await self._show([render.private_gone(user)])
         else:
@@ -256,7 +260,7 @@ class Links:
                     reply = await self._ask(request)
                     if not isinstance(reply, wire.Introduction):
                         assert isinstance(reply, wire.Error)
-                        await self._show([render.clean_line(reply.text)])
+                        await self._show([render.refused(reply, "startprivate")])
                         if start.passed_over is not None:
                             self._expect(start.passed_over)
                         return None
@@ -305,6 +309,7 @@ class Links:
         self._lost.discard(link.user)
         self._coming.pop(link.user, None)
         self._running += 1
+        self._change()
 
     async def _run(self, link: Link) -> None:
         user = link.user
@@ -338,17 +343,19 @@ class Links:
     # -- Helpers ---------------------------------------------------------------------------
 
     async def _show_private(self, user: str, text: str) -> None:
-        await self._show(render.private(user, text))
+        await self._show([render.private(user, text)])
 
-    async def _show(self, lines: Sequence[str]) -> None:
+    async def _show(self, notices: Sequence[Notice]) -> None:
         try:
-            await self._show_lines(lines)
+            await self._show_notices(notices)
         except TerminalGone:
             # Nothing may be acknowledged that nobody sees.
             self.terminal_gone.set()
             await trio.sleep_forever()
 
     def _change(self) -> None:
+        linked = (user for user, link in self._links.items() if link.ending is None)
+        self._board.update(private=tuple(linked))
         self._changed.set()
         self._changed = trio.Event()
 

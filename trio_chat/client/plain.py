@@ -22,7 +22,12 @@ import trio
 
 from .. import limits
 from ..errors import UsageError
+from .notice import Notice, text_of
+from .status import Status
 from .terminal import PROMPT, TerminalGone
+
+Compose = Callable[[Sequence[Notice]], str]
+"""Makes of notices what is written, each line with its newline."""
 
 
 class PlainTerminal:
@@ -32,10 +37,20 @@ class PlainTerminal:
         input_file: to read from.
         output_file: to show lines on.
         prompt_file: to prompt a person on; none if there is no person.
+        compose: makes of notices what is written.
     """
 
-    def __init__(self, input_file: int, output_file: int, prompt_file: int | None = None) -> None:
+    shows_status = False
+
+    def __init__(
+        self,
+        input_file: int,
+        output_file: int,
+        prompt_file: int | None = None,
+        compose: Compose = text_of,
+    ) -> None:
         self.interactive = prompt_file is not None
+        self._compose = compose
         self._input = input_file
         self._output = output_file
         self._prompt = prompt_file
@@ -59,13 +74,12 @@ class PlainTerminal:
         await self._write_prompt(PROMPT)
         return await self._next_line()
 
-    def status(self, text: str) -> None:
+    def status(self, status: Status) -> None:
         pass  # lines only
 
-    async def show(self, lines: Sequence[str]) -> None:
-        text = "".join(f"{line}\n" for line in lines)
+    async def show(self, notices: Sequence[Notice]) -> None:
         async with self._turn:
-            await _write(self._output, text)
+            await _write(self._output, self._compose(notices))
 
     async def _write_prompt(self, prompt: str) -> None:
         if self._prompt is not None:
@@ -107,10 +121,13 @@ class PlainTerminal:
 
 @asynccontextmanager
 async def open_plain(
-    input_file: int, output_file: int, prompt_file: int | None = None
+    input_file: int,
+    output_file: int,
+    prompt_file: int | None = None,
+    compose: Compose = text_of,
 ) -> AsyncGenerator[PlainTerminal, None]:
     """A `PlainTerminal`; it leaves the descriptors open."""
-    yield PlainTerminal(input_file, output_file, prompt_file)
+    yield PlainTerminal(input_file, output_file, prompt_file, compose)
 
 
 async def _wait(wait: Callable[[int], Awaitable[None]], file: int) -> None:

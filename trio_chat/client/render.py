@@ -1,68 +1,34 @@
-"""What the server says, as lines for a person.
+"""What the server says, and what comes of commands, as notices.
 
-Rule: pure. The wording of section 8 of the assignment stands here letter for letter, and
-the rest follows its style. To show another message is to add a row to `_RENDERERS`.
+Rule: pure. Notices are made here and, about files, in `files.render`. The wording of section 8 of
+the assignment stands here letter for letter, and the rest follows its style. To show another
+message is to add a row to `_RENDERERS`.
 
-Everything that came over the wire is sanitised, names included: it may have been written
-by somebody who wants to move the cursor, change the title, or forge a line. Whole escape
-sequences go, not only their first character; a line break inside a text begins a line
-that is indented, so it can't be taken for a line of its own.
+Everything that came over the wire is cleaned, names included (`clean`). A line break inside a
+text begins a line that is indented, so it can't be taken for a line of its own.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..errors import ProtocolViolation
+from ..errors import ErrorCode, ProtocolViolation, UsageError
 from ..protocol import messages as wire
-from ..swarm.manifest import Manifest, format_chunks
+from ..swarm.manifest import format_chunks
+from .clean import clean_line, clean_lines
+from .files.render import format_bytes
+from .grammar import UnknownCommandError
+from .notice import Kind, Notice, error, notice
 
 WELCOME = "Welcome to the greatest messaging application ever!"
 
 CONTINUATION = "    "
 """What a text's second and later lines begin with."""
 
-_BREAKS = re.compile("\r\n|[\n\r\v\f\x85\u2028\u2029]")
 
-_SEQUENCES = re.compile(
-    r"""
-    (?: \x1b\[ | \x9b ) [0-?]* [ -/]* [@-~]                   # CSI: colours, cursor, ...
-    | (?: \x1b[P\]X^_] | [\x90\x98\x9d-\x9f] )                # DCS, OSC, SOS, PM, APC: a
-      [^\x07\x1b\x9c]* (?: \x07 | \x1b\\ | \x9c )             # string with its terminator
-    | \x1b [ -/]* [0-~]                                       # any other one
-    """,
-    re.VERBOSE,
-)
-
-_CONTROLS = re.compile(
-    "[\x00-\x1f\x7f-\x9f"  # C0, DEL, C1
-    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u206f"  # what changes the direction of text
-    "\u2028\u2029"
-    "\ud800-\udfff]"  # halves of surrogate pairs, which no terminal can show
-)
-
-
-def clean_line(text: str) -> str:
-    """Text from others for a place inside a line: nothing in it controls a terminal."""
-    return _strip(_BREAKS.sub(" ", text))
-
-
-def clean_lines(text: str) -> list[str]:
-    """Text from others, cut where it breaks; there is at least one line."""
-    return [_strip(line) for line in _BREAKS.split(text)]
-
-
-def _strip(text: str) -> str:
-    if text.isprintable():  # nearly all texts are; the rest may still be harmless
-        return text
-    return _CONTROLS.sub("", _SEQUENCES.sub("", text.replace("\t", "    ")))
-
-
-def render(message: wire.ServerMessage, request: wire.Request | None = None) -> list[str]:
-    """The lines that show a message; none if there is nothing to show.
+def render(message: wire.ServerMessage, request: wire.Request | None = None) -> list[Notice]:
+    """The notices that show a message; none if it is of no interest to anybody.
 
     Args:
         message: what the server sent.
@@ -71,30 +37,49 @@ def render(message: wire.ServerMessage, request: wire.Request | None = None) -> 
     return _RENDERERS[type(message)](message, request)
 
 
-def _ok(_message: wire.Ok, request: wire.Request | None) -> list[str]:
+def command_of(request: wire.Request | None) -> str:
+    """The command that a request is made for, as a person types it; empty if there is none."""
+    match request:
+        case None:
+            return ""
+        case wire.Introduce():
+            return "startprivate"
+        case wire.Search(chunks=()):
+            return "searchFile"
+        case wire.Search():
+            return "searchChunk"
+        case _:
+            tag = request.__struct_config__.tag
+            assert isinstance(tag, str)
+            return tag
+
+
+def _ok(_message: wire.Ok, request: wire.Request | None) -> list[Notice]:
     match request:
         case wire.Login():
-            return [WELCOME]
+            return [notice(Kind.WELCOME, WELCOME, user=clean_line(request.user))]
         case wire.Block():
-            return [f"{clean_line(request.user)} is blocked"]
+            lines = [f"{clean_line(request.user)} is blocked"]
         case wire.Unblock():
-            return [f"{clean_line(request.user)} is unblocked"]
+            lines = [f"{clean_line(request.user)} is unblocked"]
         case _:
-            return []
+            lines = []
+    return [notice(Kind.OK, *lines, command=command_of(request))]
 
 
-def _sent(message: wire.Sent, _request: object) -> list[str]:
-    if message.complete:
-        return []
-    return ["Your message could not be delivered to some recipients"]
+def _sent(message: wire.Sent, request: wire.Request | None) -> list[Notice]:
+    lines = [] if message.complete else ["Your message could not be delivered to some recipients"]
+    return [notice(Kind.OK, *lines, command=command_of(request))]
 
 
-def _users(message: wire.Users, request: wire.Request | None) -> list[str]:
-    if message.users:
-        return [clean_line(user) for user in message.users]
-    if isinstance(request, wire.WhoElseSince):
-        return [f"No other users were online in the last {_format_seconds(request.seconds)}"]
-    return ["No other users are online"]
+def _users(message: wire.Users, request: wire.Request | None) -> list[Notice]:
+    users = [clean_line(user) for user in message.users]
+    lines = users
+    if not users and isinstance(request, wire.WhoElseSince):
+        lines = [f"No other users were online in the last {_format_seconds(request.seconds)}"]
+    elif not users:
+        lines = ["No other users are online"]
+    return [notice(Kind.USERS, *lines, command=command_of(request), users=users)]
 
 
 def _format_seconds(seconds: float) -> str:
@@ -102,234 +87,283 @@ def _format_seconds(seconds: float) -> str:
     return f"{number} second{'' if seconds == 1 else 's'}"
 
 
-def _error(message: wire.Error | wire.Closed, _request: object) -> list[str]:
-    return [clean_line(message.text)]
+def _refusal(message: wire.Error, request: wire.Request | None) -> list[Notice]:
+    return [refused(message, command_of(request))]
 
 
-def _text(message: wire.Delivery | wire.Announcement, _request: object) -> list[str]:
-    return _said(message.sender, message.text)
+def _closed(message: wire.Closed, _request: object) -> list[Notice]:
+    return [notice(Kind.CLOSED, clean_line(message.text), code=message.code.value)]
 
 
-def _said(sender: str, text: str) -> list[str]:
-    first, *rest = clean_lines(text)
-    return [f"{clean_line(sender)}: {first}", *(CONTINUATION + line for line in rest)]
+def _delivery(message: wire.Delivery, _request: object) -> list[Notice]:
+    return [_said(Kind.MESSAGE, message.sender, message.text)]
 
 
-def _presence(message: wire.Presence, _request: object) -> list[str]:
-    return [f"{clean_line(message.user)} logged {'in' if message.online else 'out'}"]
+def _announcement(message: wire.Announcement, _request: object) -> list[Notice]:
+    return [_said(Kind.BROADCAST, message.sender, message.text)]
 
 
-def _found(message: wire.Found, request: wire.Request | None) -> list[str]:
+def _said(kind: Kind, sender: str, text: str) -> Notice:
+    sender, lines = clean_line(sender), clean_lines(text)
+    first, *rest = lines
+    label = f"{sender}(private)" if kind is Kind.PRIVATE else sender
+    shown = (f"{label}: {first}", *(CONTINUATION + line for line in rest))
+    return Notice(kind, shown, {"from": sender, "text": "\n".join(lines)})
+
+
+def _presence(message: wire.Presence, _request: object) -> list[Notice]:
+    user = clean_line(message.user)
+    line = f"{user} logged {'in' if message.online else 'out'}"
+    return [notice(Kind.PRESENCE, line, user=user, online=message.online)]
+
+
+def _found(message: wire.Found, request: wire.Request | None) -> list[Notice]:
+    name = clean_line(request.name) if isinstance(request, wire.Search) else ""
     file = message.file
     if file is None:
-        return ["Not available"]
-    lines = [f"Available: {clean_line(file.name)}, {_format_bytes(file.size)}"]
+        return [notice(Kind.FOUND, "Not available", name=name, size=None, chunks=None, holders=[])]
+    lines = [f"Available: {clean_line(file.name)}, {format_bytes(file.size)}"]
     is_about_chunks = isinstance(request, wire.Search) and request.chunks
-    for holder in message.holders:
-        chunks = format_chunks(holder.chunks).replace(",", ", ")
-        if is_about_chunks or len(holder.chunks) < file.chunks:
-            which = f"chunk{'' if len(holder.chunks) == 1 else 's'} {chunks} of {file.chunks}"
+    holders = [(clean_line(holder.user), holder.chunks) for holder in message.holders]
+    for user, chunks in holders:
+        if is_about_chunks or len(chunks) < file.chunks:
+            numbers = format_chunks(chunks).replace(",", ", ")
+            which = f"chunk{'' if len(chunks) == 1 else 's'} {numbers} of {file.chunks}"
         else:
             which = f"all {file.chunks} chunks" if file.chunks > 1 else "all of it"
-        lines.append(f"{clean_line(holder.user)}: {which}")
-    return lines
+        lines.append(f"{user}: {which}")
+    return [
+        notice(
+            Kind.FOUND,
+            *lines,
+            name=name,
+            size=file.size,
+            chunks=file.chunks,
+            holders=[{"user": user, "chunks": list(chunks)} for user, chunks in holders],
+        )
+    ]
 
 
-def _nothing(_message: object, _request: object) -> list[str]:
+def _nothing(_message: object, _request: object) -> list[Notice]:
     return []
 
 
-_RENDERERS: dict[type, Callable[[Any, wire.Request | None], list[str]]] = {
+_RENDERERS: dict[type, Callable[[Any, wire.Request | None], list[Notice]]] = {
     wire.Welcome: _nothing,
     wire.Ok: _ok,
     wire.Sent: _sent,
     wire.Users: _users,
-    wire.Error: _error,
-    wire.Delivery: _text,
+    wire.Error: _refusal,
+    wire.Delivery: _delivery,
     wire.Token: _nothing,
-    wire.Announcement: _text,
+    wire.Announcement: _announcement,
     wire.Presence: _presence,
     wire.Introduction: _nothing,
     wire.Introduced: _nothing,
     wire.Registered: _nothing,
     wire.Found: _found,
-    wire.Closed: _error,
+    wire.Closed: _closed,
 }
+
+
+def refused(message: wire.Error, command: str) -> Notice:
+    """The server refuses what a command needs."""
+    return error(message.code.value, clean_line(message.text), command)
+
 
 # -- Private messaging (section 3.4, and example 7 of section 8) ---------------------------
 
 
-def private(user: str, text: str) -> list[str]:
+def private(user: str, text: str) -> Notice:
     """A message that came directly from a user."""
-    return _said(f"{user}(private)", text)
+    return _said(Kind.PRIVATE, user, text)
 
 
-def private_started(user: str) -> str:
+def _link(user: str, state: str, line: str) -> Notice:
+    return notice(Kind.LINK, line, user=clean_line(user), state=state)
+
+
+def private_started(user: str) -> Notice:
     """There is a link to a user."""
-    return f"Start private messaging with {clean_line(user)}"
+    return _link(user, "started", f"Start private messaging with {clean_line(user)}")
 
 
-def private_off(reason: str) -> str:
+def private_off(reason: str) -> Notice:
     """There will be no links at all."""
-    return f"Private messaging is off: {clean_line(reason)}"
+    return notice(Kind.INFO, f"Private messaging is off: {clean_line(reason)}")
 
 
-def private_already(user: str) -> str:
+def private_already(user: str) -> Notice:
     """There was a link already, or is about to be."""
-    return f"Error. Private messaging with {clean_line(user)} already started"
+    line = f"Error. Private messaging with {clean_line(user)} already started"
+    return error("private_already", line, "startprivate")
 
 
-def private_not_enabled(user: str) -> str:
+def private_self() -> Notice:
+    """Our user has written to themselves."""
+    code = ErrorCode.MESSAGE_SELF
+    return error(code.value, code.text, "private")
+
+
+def private_not_enabled(user: str) -> Notice:
     """There is no link to send over."""
-    return f"Error. Private messaging to {clean_line(user)} not enabled"
+    line = f"Error. Private messaging to {clean_line(user)} not enabled"
+    return error("private_not_enabled", line, "private")
 
 
-def private_gone(user: str) -> str:
+def private_gone(user: str) -> Notice:
     """There was a link to send over."""
     user = clean_line(user)
-    return (
+    return error(
+        "private_gone",
         f"Error. {user} is no longer online at the address of your private messaging;"
-        f" 'startprivate {user}' looks for another one"
+        f" 'startprivate {user}' looks for another one",
+        "private",
     )
 
 
-def private_failed(user: str, reason: str) -> str:
+def private_failed(user: str, reason: str) -> Notice:
     """No link could be made."""
+    return error("private_failed", _failed(user, reason), "startprivate")
+
+
+def _failed(user: str, reason: str) -> str:
     return f"Error. Private messaging with {clean_line(user)} failed: {clean_line(reason)}"
 
 
-def private_unreachable(user: str, ourselves: str, reason: str) -> str:
+def private_unreachable(user: str, ourselves: str, reason: str) -> Notice:
     """The same, after the server has said where the user is."""
-    failed, user = private_failed(user, reason), clean_line(user)
-    return (
+    failed, user = _failed(user, reason), clean_line(user)
+    return error(
+        "private_failed",
         f"{failed}. If a firewall is in"
         f" between, {user} may try 'startprivate {clean_line(ourselves)}';"
-        f" 'message {user} ...' goes through the server"
+        f" 'message {user} ...' goes through the server",
+        "startprivate",
     )
 
 
-def private_stop(user: str) -> str:
+def private_stop(user: str) -> Notice:
     """Our user has ended a link."""
-    return f"Stop private messaging with {clean_line(user)}"
+    return _link(user, "stopped", f"Stop private messaging with {clean_line(user)}")
 
 
-def private_not_active(user: str) -> str:
+def private_not_active(user: str) -> Notice:
     """There is no link to end."""
-    return f"Error. Private messaging with {clean_line(user)} is not active"
+    line = f"Error. Private messaging with {clean_line(user)} is not active"
+    return error("private_not_active", line, "stopprivate")
 
 
-def private_stopped(user: str) -> str:
+def private_stopped(user: str) -> Notice:
     """The other user has ended a link."""
-    return f"{clean_line(user)} has stopped private messaging"
+    return _link(user, "stopped", f"{clean_line(user)} has stopped private messaging")
 
 
-def private_ended(user: str, reason: str) -> str:
+def private_ended(user: str, reason: str) -> Notice:
     """A link has ended, and nobody has asked for it."""
-    return f"Private messaging with {clean_line(user)} has ended: {reason}"
+    return _link(user, "ended", f"Private messaging with {clean_line(user)} has ended: {reason}")
 
 
-def private_unconfirmed(user: str, messages: int) -> str:
+def private_unconfirmed(user: str, messages: int) -> Notice:
     """Said when a link ends and not everything was acknowledged."""
-    user = clean_line(user)
-    if messages == 1:
-        return f"Error. Your last private message to {user} may not have arrived"
-    return f"Error. Your last {messages} private messages to {user} may not have arrived"
-
-
-# -- Files (section 3.5) -------------------------------------------------------------------
-
-
-def _format_bytes(size: float) -> str:
-    """An amount in a unit that suits it."""
-    if size < 1024:
-        return f"{size:.0f} byte{'' if size == 1 else 's'}"
-    for unit in ("KiB", "MiB", "GiB"):
-        size /= 1024
-        if size < 1024:
-            return f"{size:.1f} {unit}"
-    return f"{size / 1024:.1f} TiB"
-
-
-def registered(manifest: Manifest, *, new: bool) -> str:
-    """A file was registered by our user."""
-    name = clean_line(manifest.name)
-    size = f"{manifest.size:,} byte{'' if manifest.size == 1 else 's'}"
-    chunks = f"{manifest.chunks} chunk{'' if manifest.chunks == 1 else 's'}"
-    if manifest.chunks > 1:
-        chunks += f" of {manifest.chunk_bytes:,} bytes"
-    if new:
-        return f"Ok. {name} is registered: {size} in {chunks}"
-    return f"Ok. {name} was registered already: {size} in {chunks}; you serve all of it now"
-
-
-def progress(name: str, size: int, missing: int, rate: float, sources: int) -> str:
-    """How far a download is."""
-    done = 1 - missing / size if size else 1.0
-    bar = "#" * int(done * 20)
-    peers = f"{sources} peer{'' if sources == 1 else 's'}"
-    left = f", {_format_left(missing / rate)} left" if rate > 0 and missing else ""
-    return f"{name} [{bar:<20}] {done:4.0%} {_format_bytes(rate)}/s{left}, {peers}"
-
-
-def _format_left(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
-
-
-def downloaded(manifest: Manifest, path: Path, seconds: float, received: Mapping[str, int]) -> str:
-    """A download is complete; says how much came from whom."""
-    total = sum(received.values())
-    shares = ", ".join(
-        f"{clean_line(user)} {size / total:.0%}" for user, size in sorted(received.items()) if size
-    )
-    rate = f" in {seconds:.1f} s, {_format_bytes(total / seconds)}/s" if seconds > 0 else ""
-    sources = f"; from {shares}" if shares else ""
-    size = _format_bytes(manifest.size)
-    return f"Downloaded {clean_line(manifest.name)}, {size}{rate}{sources}: {clean_line(str(path))}"
-
-
-def sent_to_others(size: int) -> str:
-    """How much of our files, or of what we fetched, went to others."""
-    return f"Sent to others: {_format_bytes(size)}"
-
-
-def chunks_downloaded(manifest: Manifest, chunks: Sequence[int], user: str) -> str:
-    """Chunks that our user asked somebody for are here."""
-    which = f"chunk{'' if len(chunks) == 1 else 's'} {format_chunks(chunks)}"
-    return f"Downloaded {which} of {clean_line(manifest.name)} from {clean_line(user)}"
+    what = "private message" if messages == 1 else f"{messages} private messages"
+    line = f"Error. Your last {what} to {clean_line(user)} may not have arrived"
+    return error("private_unconfirmed", line, "private")
 
 
 # -- What the client itself has to say ---------------------------------------------------
 
 SERVER_GONE = "The server has closed the connection"
-PEERS_GO_ON = "Private messaging and transfers go on; 'logout' ends them"
-NO_SERVER = "Error. There is no connection to the server"
-RECONNECTED = "Connected again"
-OUTBOX_FULL = "Error. Too much waits for the server already. Please try again when it is back"
-INPUT_ENDED = "The input ended before anybody was logged in"
 
 
-def reconnecting(reason: str) -> str:
-    """Said when the server is lost, and the client tries to reach it again."""
-    return f"{reason}. Trying to reach it again"
+def info(line: str) -> Notice:
+    """What the client has to say, and nobody has asked for."""
+    return notice(Kind.INFO, clean_line(line))
 
 
-def waiting(requests: int) -> str:
-    """Said of what a person types before the server is reached again."""
+def misused(problem: UsageError) -> Notice:
+    """A line that means nothing; says why."""
+    if isinstance(problem, UnknownCommandError):
+        hint = f"Did you mean '{problem.meant}'?" if problem.meant else ""
+        return error("invalid_command", str(problem), hint=hint)
+    return error("usage", str(problem))
+
+
+def help_text(lines: Sequence[str]) -> Notice:
+    """The answer to `help`."""
+    return notice(Kind.HELP, *lines)
+
+
+def failure(reason: str) -> Notice:
+    """There is no server to chat with, or not any more."""
+    return error("failure", clean_line(reason))
+
+
+def peers_go_on() -> Notice:
+    """The server has gone, and there is something that does not need it."""
+    return info("Private messaging and transfers go on; 'logout' ends them")
+
+
+def no_server(command: str = "") -> Notice:
+    """A command needs the server, and that has gone."""
+    return error("no_server", "Error. There is no connection to the server", command)
+
+
+def input_ended() -> Notice:
+    """There is nothing more to read, and nobody is logged in."""
+    return error("input_ended", "The input ended before anybody was logged in")
+
+
+def server_gone() -> Notice:
+    """There is no server any more."""
+    return error("server_gone", SERVER_GONE)
+
+
+def with_unanswered(notices: Sequence[Notice], unanswered: int) -> tuple[Notice, ...]:
+    """The same notices of an end, which say too how much it leaves unanswered."""
+    if not unanswered:
+        return tuple(notices)
+    *others, last = notices
+    line = f"{last.lines[-1]}. {_unconfirmed(unanswered)}"
+    return (*others, error("server_gone", line))
+
+
+def reconnecting(reason: Notice) -> Notice:
+    """The server is lost, and the client tries to reach it again."""
+    line = f"{reason.lines[-1]}. Trying to reach it again"
+    return notice(Kind.CONNECTION, line, state="lost")
+
+
+def reconnected() -> Notice:
+    """The server was reached again."""
+    return notice(Kind.CONNECTION, "Connected again", state="restored")
+
+
+def waiting(requests: int) -> Notice:
+    """What a person types waits until the server is reached again."""
     if requests == 1:
-        return "Not connected: 1 request waits for the server"
-    return f"Not connected: {requests} requests wait for the server"
+        return info("Not connected: 1 request waits for the server")
+    return info(f"Not connected: {requests} requests wait for the server")
 
 
-def unconfirmed(requests: int) -> str:
+def outbox_full(command: str) -> Notice:
+    """More can't wait."""
+    line = "Error. Too much waits for the server already. Please try again when it is back"
+    return error("outbox_full", line, command)
+
+
+def unconfirmed(requests: int) -> Notice:
     """Said when the client ends and the server has not answered everything."""
+    return error("unconfirmed", _unconfirmed(requests))
+
+
+def _unconfirmed(requests: int) -> str:
     if requests == 1:
         return "1 request was not answered, so it may not have been done"
     return f"{requests} requests were not answered, so they may not have been done"
 
 
-def broken_protocol(violation: ProtocolViolation) -> str:
+def broken_protocol(violation: ProtocolViolation) -> Notice:
     """Said of a server that does not keep to the protocol."""
     reason = clean_line(violation.text).removeprefix("Protocol error. ")
-    return f"Error. The server broke the protocol: {reason}"
+    return error("broken_protocol", f"Error. The server broke the protocol: {reason}")

@@ -1,7 +1,7 @@
 """What the person does with files: register, search, download, and see how far it is.
 
 Each download is a task of its own. What comes of it is shown in the person's terminal, and how
-far it is in its status line.
+far it is on the board.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 
 import trio
@@ -17,10 +18,13 @@ import trio
 from ...protocol import messages as wire
 from ...swarm.manifest import Manifest, parse_chunks
 from ...swarm.pieces import PieceSet
-from .. import render
 from ..connection import ConnectionLost
 from ..grammar import UNNUMBERED, Numbered
+from ..notice import Notice
+from ..render import info, no_server, refused
+from ..status import Board
 from ..terminal import Terminal, TerminalGone
+from . import render
 from .disk import DiskError, PartFile, hash_file, version_of
 from .fetch import Connect, Fetch, FetchError
 from .serving import Serving
@@ -28,10 +32,10 @@ from .shelf import Held, Shelf
 from .throttle import Throttle
 
 STATUS_SECONDS = 0.25
-"""How often the status line is made anew."""
+"""How often the board is told."""
 
 STATUS_LINE_SECONDS = 5.0
-"""The same where there is no status line, but lines."""
+"""How often a script is."""
 
 RATE_SECONDS = 3.0
 """Over how much time a rate is measured."""
@@ -90,6 +94,7 @@ class Transfers:
 
     Args:
         terminal: of the person.
+        board: is told how far all is.
         options: what they have decided.
         shelf: the files that are served.
         ask: asks the server.
@@ -99,6 +104,7 @@ class Transfers:
     def __init__(
         self,
         terminal: Terminal,
+        board: Board,
         options: FileOptions,
         shelf: Shelf,
         ask: Ask,
@@ -109,6 +115,7 @@ class Transfers:
         )
         self.terminal_gone = trio.Event()
         self._terminal = terminal
+        self._board = board
         self._directory = options.directory
         self._throttle = Throttle(options.download_rate)
         self._shelf = shelf
@@ -116,6 +123,7 @@ class Transfers:
         self._connect = connect
         self._user = ""
         self._jobs: dict[str, _Job] = {}
+        self._readings: dict[Path, Notice] = {}  # what is hashed now, and how far that is
         self._untold: dict[tuple[bytes, str], Manifest] = {}
         self._fetching: set[bytes] = set()
         self._has_news = trio.Event()
@@ -159,31 +167,32 @@ class Transfers:
             await done.wait()
 
     async def _register(self, path: Path, done: trio.Event) -> None:
-        await self._show(await self._share(path))
+        await self._show([await self._share(path)])
         await self._show_notice()
         done.set()
 
-    async def _share(self, path: Path) -> list[str]:
+    async def _share(self, path: Path) -> Notice:
         """Do it; return what to show."""
-        progress = _Progress(self._terminal, f"Reading {path.name}")
+        progress = _Progress(partial(self._has_read, path))
         try:
             manifest, leaves, version = await trio.to_thread.run_sync(
                 hash_file, path, progress.tell_from_thread
             )
         except DiskError as error:
-            return [f"Error. {render.clean_line(str(error))}"]
+            return render.not_registered(str(error))
         finally:
-            self._terminal.status("")
+            self._readings.pop(path, None)
+            self._tell_board()
         held = Held(leaves, path, version, PieceSet.full(manifest.pieces))
         try:
             reply = await self._ask(_registration(manifest, held))
         except ConnectionLost:
-            return [render.NO_SERVER]
+            return no_server("register")
         if isinstance(reply, wire.Registered):
             self._shelf.put(held)
-            return [render.registered(manifest, new=reply.new)]
+            return render.registered(manifest, new=reply.new)
         assert isinstance(reply, wire.Error)
-        return [render.clean_line(reply.text)]
+        return refused(reply, "register")
 
     # -- Download --------------------------------------------------------------------------
 
@@ -199,22 +208,22 @@ class Transfers:
         """Give a download up; what is here of it stays."""
         job = self._jobs.get(name)
         if job is None or job.done.is_set():
-            await self._show([f"Error. {render.clean_line(name)} is not being downloaded"])
+            await self._show([render.not_downloading(name)])
         else:
             job.life.cancel()
 
     async def show_list(self) -> None:
         """Show what runs and what is done, and how much was sent to others."""
-        lines = [self._describe(job) for job in self._jobs.values()]
+        jobs = [self._describe(job) for job in self._jobs.values()]
         sent = render.sent_to_others(self.serving.sent_bytes)
-        await self._show([*(lines or ["There were no downloads"]), sent])
+        await self._show([*(jobs or [render.no_downloads()]), sent])
 
     async def _begin(self, name: str, chunks: str | None, user: str, *, wait: bool) -> None:
         assert self._nursery is not None
         await trio.lowlevel.checkpoint_if_cancelled()  # the nursery has ended then
         known = self._jobs.get(name)
         if known is not None and not known.done.is_set():
-            await self._show([f"Error. {render.clean_line(name)} is being downloaded already"])
+            await self._show([render.already_downloading(name)])
             return
         self._jobs.pop(name, None)
         job = self._jobs[name] = _Job(name)
@@ -223,21 +232,21 @@ class Transfers:
             await job.done.wait()
 
     async def _run_job(self, job: _Job, chunks: str | None, user: str) -> None:
-        lines = [f"{render.clean_line(job.name)} was cancelled; 'download' goes on with it"]
+        outcome = render.download_cancelled(job.name)
         with job.life:
             try:
-                lines = await self._fetch(job, chunks, user)
+                outcome = await self._fetch(job, chunks, user)
             except (FetchError, DiskError) as error:
                 job.state = "failed"
-                reason = render.clean_line(str(error))
-                lines = [f"Error. Cannot download {render.clean_line(job.name)}: {reason}"]
+                outcome = render.download_failed(job.name, str(error))
         if job.life.cancelled_caught:
             job.state = "cancelled"
         job.fetch = None
-        await self._show(lines)
+        self._tell_board()
+        await self._show([outcome])
         job.done.set()
 
-    async def _fetch(self, job: _Job, chunks_text: str | None, user: str) -> list[str]:
+    async def _fetch(self, job: _Job, chunks_text: str | None, user: str) -> Notice:
         job.state = "looking for it"
         manifest, holders = await self._search(job.name)
         if chunks_text is None:
@@ -289,8 +298,8 @@ class Transfers:
         job.state = "complete"
         seconds = trio.current_time() - job.started
         if chunks_text is not None:
-            return [render.chunks_downloaded(manifest, chunks, user)]
-        return [render.downloaded(manifest, path, seconds, fetch.received_bytes)]
+            return render.chunks_downloaded(manifest, chunks, user)
+        return render.downloaded(manifest, path, seconds, fetch.received_bytes)
 
     def _check_wanted(self, manifest: Manifest) -> None:
         """See that a file is not here or on its way.
@@ -356,8 +365,7 @@ class Transfers:
 
     def _tell_of_liar(self, job: _Job, user: str) -> None:
         assert self._nursery is not None
-        line = f"{render.clean_line(user)} sends wrong bytes for {render.clean_line(job.name)}"
-        self._nursery.start_soon(self._show, [f"{line}, and is not asked any more"])
+        self._nursery.start_soon(self._show, [render.sends_wrong_bytes(job.name, user)])
 
     # -- What the server must know ---------------------------------------------------------
 
@@ -394,8 +402,7 @@ class Transfers:
 
     async def _unregister(self, held: Held, error: DiskError) -> None:
         """The server must not send anybody to us any more for a file."""
-        name = render.clean_line(held.manifest.name)
-        await self._show([f"{name} is not shared any more: {render.clean_line(str(error))}"])
+        await self._show([render.not_shared(held.manifest.name, str(error))])
         with suppress(ConnectionLost):
             await self._ask(wire.Register(UNNUMBERED, _file(held.manifest), ()))
 
@@ -404,36 +411,41 @@ class Transfers:
     async def _show_notice(self) -> None:
         notice, self._shelf.notice = self._shelf.notice, None
         if notice is not None:
-            await self._show([notice])
+            await self._show([info(notice)])
 
-    async def _show(self, lines: Sequence[str]) -> None:
+    async def _show(self, notices: Sequence[Notice]) -> None:
         try:
-            await self._terminal.show(lines)
+            await self._terminal.show(notices)
         except TerminalGone:
             self.terminal_gone.set()
             await trio.sleep_forever()
 
     async def _show_status(self) -> None:
-        """Keep the status line true; where there is none, show it as lines now and then."""
+        """Keep the board true; a script gets lines now and then."""
         seconds = STATUS_SECONDS if self._terminal.interactive else STATUS_LINE_SECONDS
-        shown: list[str] = []
+        shown: list[Notice] = []
         while True:
             await trio.sleep(seconds)
-            running = [job for job in self._jobs.values() if job.fetch is not None]
-            lines = [self._describe(job) for job in running]
-            if lines == shown:
-                continue
-            shown = lines
-            if self._terminal.interactive:
-                self._terminal.status("   ".join(lines))
-            elif lines:
-                await self._show(lines)
+            self._tell_board()
+            notices = self._describe_running()
+            if notices and notices != shown and not self._terminal.interactive:
+                await self._show(notices)
+            shown = notices
 
-    def _describe(self, job: _Job) -> str:
-        name = render.clean_line(job.name)
+    def _tell_board(self) -> None:
+        self._board.update(transfers=(*self._describe_running(), *self._readings.values()))
+
+    def _has_read(self, path: Path, done: float) -> None:
+        self._readings[path] = render.reading(path.name, done)
+        self._tell_board()
+
+    def _describe_running(self) -> list[Notice]:
+        return [self._describe(job) for job in self._jobs.values() if job.fetch is not None]
+
+    def _describe(self, job: _Job) -> Notice:
         fetch = job.fetch
         if fetch is None:
-            return f"{name}: {job.state}"
+            return render.download_state(job.name, job.state)
         now = trio.current_time()
         missing = fetch.missing_bytes
         job.marks.append((now, missing))
@@ -441,15 +453,14 @@ class Transfers:
             job.marks.popleft()
         then, before = job.marks[0]
         rate = (before - missing) / (now - then) if now > then else 0.0
-        return render.progress(name, fetch.wanted_bytes, missing, rate, fetch.sources)
+        return render.progress(job.name, fetch.wanted_bytes, missing, rate, fetch.sources)
 
 
 class _Progress:
-    """Shows in the status line how far something is that a worker thread does."""
+    """Tells now and then how far something is that a worker thread does."""
 
-    def __init__(self, terminal: Terminal, what: str) -> None:
-        self._terminal = terminal
-        self._what = what
+    def __init__(self, tell: Callable[[float], None]) -> None:
+        self._tell = tell
         self._told_at = time.monotonic()
 
     def tell_from_thread(self, done: int, size: int) -> None:
@@ -457,8 +468,7 @@ class _Progress:
         now = time.monotonic()
         if now - self._told_at >= STATUS_SECONDS:
             self._told_at = now
-            text = f"{self._what}: {done / size:.0%}"
-            trio.from_thread.run_sync(self._terminal.status, text)
+            trio.from_thread.run_sync(self._tell, done / size)
 
 
 def _parse_chunks(text: str, manifest: Manifest) -> tuple[int, ...]:

@@ -1,13 +1,14 @@
-"""The terminal of a person: a prompt that arriving lines never disturb.
+"""The screen and the keyboard of a person: a prompt that arriving lines never disturb.
 
 Theory of operation: prompt_toolkit runs on asyncio, so it has a thread of its own, and
 this thread alone writes to the screen and reads the keyboard. Everything that trio wants
 of it is a callback on its event loop, so there is no moment at which both sides use the
 screen, and no lock:
 
-- `show` erases an open prompt, writes all its lines at once, and lets prompt_toolkit draw
+- `show` erases an open prompt, writes all its notices at once, and lets prompt_toolkit draw
   the prompt again, with what was typed so far, below them. It returns when the thread
   has reported back that the lines were written.
+- `status` is kept for the line below the prompt, for completion, and for alerts.
 - `ask` and `read_line` open a prompt and wait for its end. Cancelling them ends it; they
   always wait until the thread is done with it. What was typed ahead of a prompt, or
   pasted for several, is kept for the next ones.
@@ -21,40 +22,82 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import sys
 import termios
+import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
+from datetime import datetime
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import trio
+import wcwidth
+from msgspec import Struct
 from prompt_toolkit import PromptSession
 from prompt_toolkit.application import Application
-from prompt_toolkit.enums import DEFAULT_BUFFER
-from prompt_toolkit.filters import has_focus
+from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
+from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.formatted_text import FormattedText
-from prompt_toolkit.history import DummyHistory, History, InMemoryHistory
+from prompt_toolkit.history import DummyHistory, History
 from prompt_toolkit.input.vt100 import Vt100Input
-from prompt_toolkit.key_binding import KeyBindings, KeyPress, KeyPressEvent
-from prompt_toolkit.keys import Keys
 from prompt_toolkit.layout.processors import Processor, Transformation, TransformationInput
+from prompt_toolkit.output import ColorDepth
 from prompt_toolkit.output.vt100 import Vt100_Output
+from prompt_toolkit.styles import Style
 
-from .terminal import PROMPT, TerminalGone
+from ..notice import Notice
+from ..status import Status
+from ..terminal import PROMPT, TerminalGone
+from .alerts import Alerts, Level
+from .completion import complete
+from .history import LineHistory
+from .keys import FOCUS_OFF, FOCUS_ON, Question, key_bindings
+from .layout import Layout, in_columns
+from .palette import NoPalette, Palette, palette_for
+from .toolbar import toolbar
+
+
+class Look(Struct, frozen=True):
+    """What a person has decided about their screen.
+
+    Attributes:
+        colour: whether there is any.
+        timestamps: whether the time stands beside what was said.
+        alerts: when to ring.
+        history: the file of the lines that were typed; none to keep none.
+    """
+
+    colour: bool = True
+    timestamps: bool = True
+    alerts: Level = Level.PRIVATE
+    history: Path | None = None
+
+
+_STYLE = {"bottom-toolbar": "reverse", "auto-suggestion": "fg:ansibrightblack"}
+_STYLE_WITHOUT_COLOUR = {"bottom-toolbar": "noreverse"}
 
 
 class Console:
     """The screen and the keyboard, behind the interface `Terminal`; see `open_console`."""
 
     interactive = True
+    shows_status = True
 
-    def __init__(self) -> None:
+    def __init__(self, look: Look) -> None:
         self._screen = _Screen.from_pty(sys.stdout, term=os.environ.get("TERM"))
         self._screen.enable_cpr = False
+        self._status = Status()
+        self._question = Question()
+        palette: Palette = NoPalette()
+        if look.colour:
+            palette = palette_for(os.environ.get("TERM", ""), os.environ.get("COLORTERM", ""))
+        self._layout = Layout(palette, timestamps=look.timestamps)
+        self._alerts = Alerts(look.alerts, os.environ)
         keyboard = Vt100Input(sys.stdin)
-        keys = _key_bindings()
+        keys = key_bindings(self._question, self._complete, self._focus)
+        style = Style.from_dict(_STYLE if look.colour else _STYLE_WITHOUT_COLOUR)
 
         def session(history: History, *processors: Processor) -> PromptSession[str]:
             return PromptSession(
@@ -63,9 +106,13 @@ class Console:
                 history=history,
                 key_bindings=keys,
                 input_processors=list(processors),
+                style=style,
+                color_depth=None if look.colour else ColorDepth.DEPTH_1_BIT,
             )
 
-        self._lines = session(InMemoryHistory())
+        self._lines = session(LineHistory(look.history))
+        if look.colour:  # or a suggestion would look as if it had been typed
+            self._lines.auto_suggest = AutoSuggestFromHistory()
         self._answers = session(DummyHistory())
         self._secrets = session(DummyHistory(), _Hide())
         self._open: PromptSession[str] | None = None
@@ -81,13 +128,16 @@ class Console:
     async def read_line(self) -> str | None:
         return await self._prompt(self._lines, PROMPT)
 
-    def status(self, text: str) -> None:
-        self._loop.call_soon_threadsafe(self._set_status, text)
+    def status(self, status: Status) -> None:
+        self._loop.call_soon_threadsafe(self._set_status, status)
 
-    async def show(self, lines: Sequence[str]) -> None:
-        text = "".join(f"{line}\n" for line in lines)
+    async def show(self, notices: Sequence[Notice]) -> None:
+        shown = [notice for notice in notices if notice.lines]
+        if not shown:
+            await trio.lowlevel.checkpoint()
+            return
         written = trio.Event()
-        self._loop.call_soon_threadsafe(self._write, text, self._report_to(written))
+        self._loop.call_soon_threadsafe(self._show, shown, self._report_to(written))
         await written.wait()
         if self._gone:
             raise TerminalGone
@@ -131,8 +181,10 @@ class Console:
     def run_thread(self) -> None:
         """Serve the other methods until `stop`."""
         self._loop.set_exception_handler(self._handle_failure)
+        self._write(FOCUS_ON)
         with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
             runner.run(self._stopped.wait())
+        self._write(FOCUS_OFF)
 
     def stop(self) -> None:
         """Let the thread end; no other call may be under way."""
@@ -140,9 +192,10 @@ class Console:
 
     async def _run_prompt(self, session: PromptSession[str], prompt: str) -> str | None:
         session.app.erase_when_done = False
+        self._question.paste = None
         try:
             return await session.prompt_async(
-                FormattedText([("", prompt)]),
+                lambda: FormattedText([("", self._asked() + prompt)]),
                 pre_run=self._end_prompt_if_asked,
                 set_exception_handler=False,
                 handle_sigint=False,
@@ -167,11 +220,13 @@ class Console:
             app.erase_when_done = not app.current_buffer.text
             app.exit(result="")
 
-    def _set_status(self, text: str) -> None:
+    def _set_status(self, status: Status) -> None:
+        self._status = status
+        self._alerts.user = status.user
         # A toolbar that is empty would still take a line.
-        toolbar = FormattedText([("", text)]) if text else None
+        shown = (lambda: toolbar(self._status, self._columns)) if status.user else None
         for session in (self._lines, self._answers, self._secrets):
-            session.bottom_toolbar = toolbar
+            session.bottom_toolbar = shown
         app = self._running_app()
         if app is not None:
             app.invalidate()
@@ -180,7 +235,20 @@ class Console:
         app = self._open.app if self._open is not None else None
         return app if app is not None and app.is_running else None
 
-    def _write(self, text: str, report: Callable[[], None]) -> None:
+    @property
+    def _columns(self) -> int:
+        return self._screen.get_size().columns
+
+    def _show(self, notices: Sequence[Notice], report: Callable[[], None]) -> None:
+        try:
+            text = self._layout.compose(notices, self._columns, datetime.now().astimezone())
+            if not self._layout.focused:
+                text += self._alerts.call(notices, time.monotonic())
+            self._write(text)
+        finally:
+            report()
+
+    def _write(self, text: str) -> None:
         app = self._running_app()
         try:
             if app is not None:
@@ -190,8 +258,24 @@ class Console:
             self._screen.flush()
         except OSError:
             self._gone = True
-        finally:
-            report()
+
+    def _focus(self, focused: bool) -> None:
+        self._layout.focus(focused=focused)
+
+    def _complete(self, buffer: Buffer) -> None:
+        if self._open is not self._lines:
+            return
+        completion = complete(buffer.document.text_before_cursor, self._status)
+        buffer.insert_text(completion.insert)
+        if completion.choices:
+            self._write(in_columns(completion.choices, self._columns))
+
+    def _asked(self) -> str:
+        """The question above the prompt, if there is one."""
+        paste = self._question.paste
+        if paste is None:
+            return ""
+        return "".join(f"{line}\n" for line in wcwidth.wrap(paste.question, self._columns))
 
     def _handle_failure(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """Something failed outside of any task: prompt_toolkit could not draw."""
@@ -214,9 +298,9 @@ class _Screen(Vt100_Output):
 
 
 @asynccontextmanager
-async def open_console() -> AsyncGenerator[Console, None]:
+async def open_console(look: Look) -> AsyncGenerator[Console, None]:
     """A `Console` on standard input and output, which must be terminals."""
-    console = Console()
+    console = Console(look)
     with _silent_keyboard(sys.stdin.fileno()):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(
@@ -243,30 +327,6 @@ def _silent_keyboard(file: int) -> Iterator[None]:
     finally:
         with suppress(termios.error):  # there may be no terminal any more
             termios.tcsetattr(file, termios.TCSADRAIN, before)
-
-
-# -- Keys ----------------------------------------------------------------------------------
-
-
-def _key_bindings() -> KeyBindings:
-    bindings = KeyBindings()
-    at_prompt = has_focus(DEFAULT_BUFFER)
-
-    @bindings.add("c-c", filter=at_prompt)
-    def _interrupt(_event: KeyPressEvent) -> None:
-        os.kill(os.getpid(), signal.SIGINT)
-
-    @bindings.add(Keys.BracketedPaste, filter=at_prompt)
-    def _paste(event: KeyPressEvent) -> None:
-        """Enter each line that was pasted; a last one without a newline can be edited."""
-        first, *rest = event.data.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-        event.current_buffer.insert_text(first)
-        keys: list[KeyPress] = []
-        for line in rest:
-            keys += (KeyPress(Keys.ControlM, "\r"), KeyPress(Keys.BracketedPaste, line))
-        event.key_processor.feed_multiple(keys, first=True)
-
-    return bindings
 
 
 class _Hide(Processor):

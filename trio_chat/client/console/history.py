@@ -1,0 +1,88 @@
+"""The lines that were typed, for the arrow keys, Ctrl-R and suggestions; they survive a restart.
+
+One JSON string a line, in a file that only its owner can read. A line is appended with one write,
+so several clients can share the file. It is kept short by writing it anew when it is opened.
+
+Only commands get here: names and passwords have prompts of their own, which remember nothing.
+What must not be stored is remembered as long as the client lives: private messages, whose promise
+that is, and lines that begin with a blank, as in a shell. A file that can't be read or written
+keeps nobody from chatting.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+from prompt_toolkit.history import History
+
+from ... import limits
+
+_decoder: msgspec.json.Decoder[str] = msgspec.json.Decoder(str)
+_encoder = msgspec.json.Encoder()
+
+
+class LineHistory(History):
+    """What was typed.
+
+    Args:
+        path: of the file; none to remember only as long as this object lives.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        super().__init__()
+        self._path = path
+
+    def append_string(self, string: str) -> None:
+        """Remember a line that was entered."""
+        super().append_string(string)
+        del self._loaded_strings[limits.HISTORY_LINES_MAX :]
+
+    def load_history_strings(self) -> Iterable[str]:
+        """The lines of the file, the latest first."""
+        if self._path is None:
+            return []
+        with suppress(OSError):
+            return list(reversed(_load(self._path)))
+        return []
+
+    def store_string(self, string: str) -> None:
+        """Append a line to the file, if it may be there."""
+        if self._path is None or not _may_be_stored(string):
+            return
+        with suppress(OSError, UnicodeEncodeError):  # the latter: bytes that are no text
+            _write(self._path, [string], os.O_APPEND)
+
+
+def _may_be_stored(line: str) -> bool:
+    return not line.startswith((" ", "\t", "private ", "private\t"))
+
+
+def _load(path: Path) -> list[str]:
+    """The latest lines of a file, which is made short if it has become long."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with path.open("rb") as file:
+        data = file.read(limits.HISTORY_BYTES_MAX)
+    lines = []
+    for row in data.splitlines():
+        with suppress(msgspec.DecodeError, UnicodeDecodeError):
+            lines.append(_decoder.decode(row))
+    latest = lines[-limits.HISTORY_LINES_MAX :]
+    if len(lines) > 2 * limits.HISTORY_LINES_MAX or not data.endswith(b"\n"):
+        temporary = path.with_suffix(f".{os.getpid()}.new")
+        _write(temporary, latest, os.O_TRUNC)
+        temporary.replace(path)
+    return latest
+
+
+def _write(path: Path, lines: list[str], how: int) -> None:
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | how, 0o600)
+    try:
+        data = _encoder.encode_lines(lines)
+        while data:
+            data = data[os.write(file, data) :]
+    finally:
+        os.close(file)

@@ -1,0 +1,93 @@
+"""A terminal some of whose answers are known before: who logs in, and perhaps what to do.
+
+With commands it takes the part of a person who types them and leaves. So the rest of the client
+does not know of it; what comes of the commands is seen here, by what is shown.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+
+import trio
+from msgspec import Struct
+
+from .notice import Kind, Notice
+from .status import Status
+from .terminal import Terminal
+
+_TROUBLE = frozenset({"server_gone", "no_server", "broken_protocol", "unconfirmed", "failure"})
+"""Codes of errors that no refusal is the reason of."""
+
+_UNASKED = frozenset({Kind.WELCOME, Kind.PRESENCE})
+"""What nobody wants to read who runs a command, least of all in a mail of cron."""
+
+
+class Answers(Struct, frozen=True):
+    """What is known before.
+
+    Attributes:
+        user: who logs in; empty to ask.
+        password: of that user; none to ask.
+        commands: the lines to enter; none to ask for them, as always.
+        silent: whether to show only what comes of the commands, and what others have written.
+    """
+
+    user: str = ""
+    password: str | None = None
+    commands: tuple[str, ...] | None = None
+    silent: bool = False
+
+
+class PreparedTerminal:
+    """Another terminal, behind the same interface.
+
+    Attributes:
+        refused: whether something that was asked for was not done.
+
+    Args:
+        terminal: asked for what is not known, and used for all else.
+        answers: what is known.
+    """
+
+    def __init__(self, terminal: Terminal, answers: Answers) -> None:
+        self.interactive = terminal.interactive and answers.commands is None
+        self.shows_status = terminal.shows_status
+        self.refused = False
+        self._terminal = terminal
+        self._user, self._password = answers.user, answers.password
+        self._commands = None if answers.commands is None else deque(answers.commands)
+        self._silent = answers.silent
+
+    async def ask(self, prompt: str, *, secret: bool = False) -> str | None:
+        # Each is given once: if it is not right, saying it again would not help.
+        if secret and self._password is not None:
+            password, self._password = self._password, None
+            await trio.lowlevel.checkpoint()
+            return password
+        if not secret and self._user:
+            user, self._user = self._user, ""
+            await trio.lowlevel.checkpoint()
+            return user
+        if self._commands is not None and not self._terminal.interactive:
+            await trio.lowlevel.checkpoint()
+            return None
+        return await self._terminal.ask(prompt, secret=secret)
+
+    async def read_line(self) -> str | None:
+        if self._commands is None:
+            return await self._terminal.read_line()
+        await trio.lowlevel.checkpoint()
+        return self._commands.popleft() if self._commands else None
+
+    def status(self, status: Status) -> None:
+        self._terminal.status(status)
+
+    async def show(self, notices: Sequence[Notice]) -> None:
+        self.refused |= any(
+            notice.kind is Kind.ERROR and notice.fields["code"] not in _TROUBLE
+            for notice in notices
+        )
+        if self._silent:
+            notices = [notice for notice in notices if notice.kind not in _UNASKED]
+        await self._terminal.show(notices)

@@ -1,0 +1,113 @@
+"""Which terminal suits standard input and output, and what was asked for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import datetime
+from enum import Enum
+from pathlib import Path
+
+from msgspec import Struct
+
+from .console.alerts import Level
+from .console.layout import Layout
+from .console.palette import palette_for
+from .notice import Notice, json_of, text_of, text_with_hints
+from .plain import Compose, open_plain
+from .prepared import Answers, PreparedTerminal
+from .terminal import Terminal
+
+STDIN, STDOUT, STDERR = 0, 1, 2
+
+_ENDLESS_COLUMNS = 1_000_000
+"""The width of what is no screen."""
+
+
+class Colour(Enum):
+    """When there is colour; its value is what stands on the command line."""
+
+    AUTO = "auto"
+    ALWAYS = "always"
+    NEVER = "never"
+
+    def suits(self, environment: Mapping[str, str]) -> bool:
+        """Whether to have it on a terminal; see no-color.org."""
+        return self is Colour.ALWAYS or (self is Colour.AUTO and not environment.get("NO_COLOR"))
+
+
+class Style(Struct, frozen=True):
+    """What was asked for.
+
+    Attributes:
+        answers: what is known before anybody is asked.
+        json: whether a program reads.
+        plain: whether nothing may move on a screen.
+        colour: when there is colour.
+        timestamps: whether the time stands beside what was said.
+        alerts: when to ring.
+        history: the file of what was typed.
+    """
+
+    answers: Answers = Answers()
+    json: bool = False
+    plain: bool = False
+    colour: Colour = Colour.AUTO
+    timestamps: bool = True
+    alerts: Level = Level.PRIVATE
+    history: Path | None = None
+
+
+class Opener:
+    """Opens a terminal in some style."""
+
+    def __init__(self, style: Style) -> None:
+        self._style = style
+        self._prepared: PreparedTerminal | None = None
+
+    @property
+    def was_refused(self) -> bool:
+        """Whether commands were given, and not all was done."""
+        return (
+            self._style.answers.commands is not None
+            and self._prepared is not None
+            and self._prepared.refused
+        )
+
+    @asynccontextmanager
+    async def open(self) -> AsyncGenerator[Terminal, None]:
+        """The terminal, until it is not needed any more."""
+        async with _choose(self._style) as terminal:
+            self._prepared = PreparedTerminal(terminal, self._style.answers)
+            yield self._prepared
+
+
+def _choose(style: Style) -> AbstractAsyncContextManager[Terminal]:
+    if style.json:
+        return open_plain(STDIN, STDOUT, STDERR if os.isatty(STDIN) else None, json_of)
+    compose = _coloured() if style.colour is Colour.ALWAYS else text_of
+    if not os.isatty(STDIN):
+        return open_plain(STDIN, STDOUT, compose=compose)
+    is_screen = os.isatty(STDOUT) and os.environ.get("TERM", "dumb") not in ("dumb", "unknown", "")
+    if is_screen and not style.plain and style.answers.commands is None:
+        from .console.console import Look, open_console  # costs more time than all the rest
+
+        colour = style.colour.suits(os.environ)
+        return open_console(Look(colour, style.timestamps, style.alerts, style.history))
+    # A person types, but the output goes elsewhere, or must not move.
+    prompt_file = STDOUT if os.isatty(STDOUT) else STDERR
+    return open_plain(
+        STDIN, STDOUT, prompt_file, text_with_hints if compose is text_of else compose
+    )
+
+
+def _coloured() -> Compose:
+    """Plain lines in colour, for whoever insists."""
+    palette = palette_for(os.environ.get("TERM", ""), os.environ.get("COLORTERM", ""))
+    layout = Layout(palette, timestamps=False)
+
+    def compose(notices: Sequence[Notice]) -> str:
+        return layout.compose(notices, _ENDLESS_COLUMNS, datetime.now().astimezone())
+
+    return compose
