@@ -40,7 +40,6 @@ class ScriptedServer:
         self.transport = transport
         self.others: tuple[str, ...] = ()
         self._for_screen = for_screen
-        self._looks_around = False
         self.requests: list[wire.Request] = []
         self.listening: wire.Listening | None = None
         self._decoder = request_decoder()
@@ -54,7 +53,7 @@ class ScriptedServer:
         assert self.transport.send_nowait(data) == len(data)
 
     async def next(self) -> wire.Request:
-        """The next request; where the client listens, and who is there, is done in passing."""
+        """The next request; where the client listens is noted in passing."""
         with trio.fail_after(SECONDS_MAX):
             while not self._unread:
                 data = await self.transport.receive()
@@ -62,9 +61,6 @@ class ScriptedServer:
                 for request in self._decoder.feed(data):
                     if isinstance(request, wire.Listening):
                         self.listening = request
-                    elif isinstance(request, wire.WhoElse) and self._looks_around:
-                        self._looks_around = False
-                        self.say(wire.Users(request.id, self.others))
                     else:
                         self._unread.append(request)
                         self.requests.append(request)
@@ -86,9 +82,11 @@ class ScriptedServer:
         """Let yoda in; say more in the same breath."""
         login = await self.expect(wire.Login)
         assert (login.user, login.password) == ("yoda", "wise")
-        self._looks_around = self._for_screen
         tokens = [wire.Token(token)] if token else []
         self.say(*tokens, wire.Ok(login.id), *messages)
+        if self._for_screen:
+            whoelse = await self.expect(wire.WhoElse)
+            self.say(wire.Users(whoelse.id, self.others))
 
     async def admit_again(self, *messages: wire.ServerMessage, token: str = "first") -> None:  # noqa: S107  # no secret
         """Let yoda come back with this token, and give them none; say more in the same breath."""

@@ -17,14 +17,18 @@ import pyte
 import pytest
 import trio
 
+from trio_chat.client.console.layout import STORED_SECONDS
 from trio_chat.net.tcp import TcpTransport
 from trio_chat.protocol import messages as wire
 
 from .scripted import SECONDS_MAX, WELCOME, ScriptedServer
 
-COLUMNS, ROWS = 80, 24
+ROWS = 24
+WIDTHS = (40, 80, 200)
 
-CTRL_C, CTRL_D, CTRL_U, ENTER, UP = "\x03", "\x04", "\x15", "\r", "\x1b[A"
+CTRL_C, CTRL_D, CTRL_E, CTRL_R, CTRL_U = "\x03", "\x04", "\x05", "\x12", "\x15"
+ENTER, ESCAPE, TAB, UP, RIGHT = "\r", "\x1b", "\t", "\x1b[A", "\x1b[C"
+FOCUS_IN, FOCUS_OUT = "\x1b[I", "\x1b[O"
 
 
 _MARGIN = re.compile(r" +(\d\d:\d\d|earlier)$")
@@ -38,12 +42,12 @@ def _words_of(row: str) -> str:
 class Window:
     """A client in a terminal: keys go in, and what stands on the screen can be waited for."""
 
-    def __init__(self, keyboard: int, terminal: int, process: trio.Process) -> None:
+    def __init__(self, keyboard: int, terminal: int, process: trio.Process, columns: int) -> None:
         self.process = process
         self.output = b""
         self._keyboard = keyboard
         self._terminal = terminal
-        self._screen = pyte.HistoryScreen(COLUMNS, ROWS, history=10_000, ratio=1)
+        self._screen = pyte.HistoryScreen(columns, ROWS, history=10_000, ratio=1)
         self._stream = pyte.ByteStream(self._screen)
         self._changed = trio.Event()
 
@@ -51,7 +55,7 @@ class Window:
     def lines(self) -> list[str]:
         """All lines that are or were on the screen, but for empty ones at its end."""
         above = [
-            "".join(row[column].data for column in range(COLUMNS))
+            "".join(row[column].data for column in range(self._screen.columns))
             for row in self._screen.history.top
         ]
         return [line for row in (*above, *self._down_to_cursor) if (line := _words_of(row))]
@@ -86,6 +90,26 @@ class Window:
     async def see(self, line: str) -> None:
         await self.wait_until(lambda: line in self.visible)
 
+    async def see_toolbar(self, text: str) -> None:
+        await self.wait_until(lambda: self.toolbar == text)
+
+    @property
+    def margins(self) -> list[str]:
+        """What stands at the right edge, beside the words."""
+        return [found[1] for row in self._screen.display if (found := _MARGIN.search(row))]
+
+    def colours_of(self, word: str) -> set[str]:
+        """In which colours a word stands on the screen."""
+        found = set()
+        for y, row in enumerate(self._screen.display):
+            if word in row:
+                found.add(self._screen.buffer[y][row.index(word)].fg)
+        return found
+
+    def resize(self, columns: int) -> None:
+        self._screen.resize(ROWS, columns)
+        fcntl.ioctl(self._terminal, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, columns, 0, 0))
+
     async def see_last(self, line: str) -> None:
         await self.wait_until(lambda: self.visible[-1:] == [line])
 
@@ -113,9 +137,24 @@ class Window:
             self._changed = trio.Event()
 
 
+_ENVIRONMENT = {
+    **{
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("NO_COLOR", "COLORTERM", "TMUX", "VTE_VERSION")
+    },
+    "PYTHONWARNINGS": "error",
+}
+
+
 @asynccontextmanager
 async def _stage(
-    state_dir: Path, term: str = "xterm", *options: str
+    state_dir: Path,
+    *options: str,
+    term: str = "xterm",
+    columns: int = 80,
+    environment: dict[str, str] | None = None,
+    prompt: str = "Username:",
 ) -> AsyncGenerator[tuple[Window, ScriptedServer], None]:
     """A client in a terminal, and the server that it has greeted."""
     async with AsyncExitStack() as cleanup:
@@ -125,7 +164,7 @@ async def _stage(
         port = listener.getsockname()[1]
         keyboard, terminal = os.openpty()
         cleanup.callback(_close, keyboard, terminal)
-        fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
+        fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, columns, 0, 0))
         process = await trio.lowlevel.open_process(
             [
                 *(sys.executable, "-m", "trio_chat.client", "127.0.0.1", str(port)),
@@ -134,20 +173,20 @@ async def _stage(
             stdin=terminal,
             stdout=terminal,
             stderr=terminal,
-            env={**os.environ, "TERM": term, "PYTHONWARNINGS": "error"},
+            env={**_ENVIRONMENT, "TERM": term, **(environment or {})},
             start_new_session=True,
         )
         cleanup.push_async_callback(_kill, process)
-        window = Window(keyboard, terminal, process)
+        window = Window(keyboard, terminal, process, columns)
         with trio.fail_after(SECONDS_MAX):
             connected, _ = await listener.accept()
         transport = TcpTransport(socket.socket(fileno=connected.detach()))
         cleanup.callback(transport.close)
-        server = ScriptedServer(transport, for_screen=True)
+        server = ScriptedServer(transport, for_screen=term != "dumb" and "--plain" not in options)
         await server.greet()
         nursery = await cleanup.enter_async_context(trio.open_nursery())
         nursery.start_soon(window.draw)
-        await window.see_last("Username:")
+        await window.see_last(prompt)
         yield window, server
         nursery.cancel_scope.cancel()
 
@@ -169,7 +208,7 @@ async def _log_in(window: Window, server: ScriptedServer) -> None:
     await window.see_last("Password:")
     window.type(f"wise{ENTER}")
     await server.admit()
-    await window.see(WELCOME)
+    await window.wait_until(lambda: WELCOME in " ".join(map(str.strip, window.visible)))
     await window.see_last(">")
 
 
@@ -226,8 +265,11 @@ async def test_a_wrong_password_is_asked_again(tmp_path: Path) -> None:
         assert window.echoes
 
 
-async def test_the_line_being_typed_stays_intact_while_a_thousand_arrive(tmp_path: Path) -> None:
-    async with _stage(tmp_path) as (window, server):
+@pytest.mark.parametrize("columns", WIDTHS)
+async def test_the_line_being_typed_stays_intact_while_a_thousand_arrive(
+    tmp_path: Path, columns: int
+) -> None:
+    async with _stage(tmp_path, columns=columns) as (window, server):
         await _log_in(window, server)
         typed = "message hans Hey Dude"
         for number, key in enumerate(typed):
@@ -308,7 +350,7 @@ async def test_leaving_without_login(tmp_path: Path, keys: str, status: int) -> 
 
 @pytest.mark.parametrize("typed", ["", "half typed"])
 async def test_the_server_has_gone_while_somebody_types(tmp_path: Path, typed: str) -> None:
-    async with _stage(tmp_path, "xterm", "--reconnect", "0") as (window, server):
+    async with _stage(tmp_path, "--reconnect", "0") as (window, server):
         await _log_in(window, server)
         window.type(typed)
         await window.see_last(f"> {typed}".rstrip())
@@ -340,3 +382,210 @@ async def test_a_dumb_terminal_works(tmp_path: Path) -> None:
         await server.dismiss()
         assert await window.end() == 0
         assert window.echoes
+
+
+# -- Beyond the assignment -----------------------------------------------------------------
+
+
+async def test_tab_completes_commands_and_names_and_lists_what_they_may_be(tmp_path: Path) -> None:
+    async with _stage(tmp_path) as (window, server):
+        server.others = ("luke", "leia", "yoda2")
+        await _log_in(window, server)
+        await window.see_toolbar("yoda | not encrypted | 3 online")
+        window.type(f"mes{TAB}")
+        await window.see_last("> message")
+        window.type(f"y{TAB}")
+        await window.see_last("> message yoda2")
+        window.type(f"{CTRL_U}message l{TAB}")
+        await window.see("luke  leia")
+        await window.see_last("> message l")
+        window.type(f"u{TAB}hi{ENTER}")
+        message = await server.expect(wire.Message)
+        assert (message.to, message.text) == ("luke", "hi")
+
+
+@pytest.mark.parametrize("columns", WIDTHS)
+async def test_long_lines_break_between_words(tmp_path: Path, columns: int) -> None:
+    text = " ".join(f"part{number}" for number in range(30))
+    async with _stage(tmp_path, "--no-timestamps", columns=columns) as (window, server):
+        await _log_in(window, server)
+        server.say(wire.Delivery(1, "hans", "c", 1, text))
+        await window.wait_until(lambda: "part29" in " ".join(window.visible))
+        shown = [line for line in window.visible if "part" in line]
+        assert " ".join(line.strip() for line in shown) == f"hans: {text}"
+        assert max(map(len, shown)) <= columns
+
+
+async def _pass_welcome() -> None:
+    """Let time pass: what comes sooner after a login seems to have waited for it."""
+    await trio.sleep(STORED_SECONDS + 0.1)
+
+
+async def test_the_time_stands_beside_what_was_said_unless_nobody_wants_it(tmp_path: Path) -> None:
+    for options, margins in (((), 1), (("--no-timestamps",), 0)):
+        async with _stage(tmp_path / str(margins), *options) as (window, server):
+            await _log_in(window, server)
+            await window.see_toolbar("yoda | not encrypted | 0 online")
+            await _pass_welcome()
+            server.say(_delivery(1))
+            await window.see("hans: message 1")
+            assert len(window.margins) == margins
+
+
+async def test_what_comes_while_somebody_looks_elsewhere_is_marked_and_rings(
+    tmp_path: Path,
+) -> None:
+    async with _stage(tmp_path, "--notify", "private") as (window, server):
+        assert b"\x1b[?1004h" in window.output
+        await _log_in(window, server)
+        await window.see_toolbar("yoda | not encrypted | 0 online")
+        await _pass_welcome()
+        window.type(f"{FOCUS_OUT}message hans wait")
+        await window.see_last("> message hans wait")
+        server.say(_delivery(1), _delivery(2))
+        await window.see("hans: message 2")
+        first = window.visible.index("hans: message 1")
+        assert re.fullmatch(r"--- unread since \d\d:\d\d ---", window.visible[first - 1])
+        assert b"\x07\x1b]9;hans: message 1 (and 1 more)\x07" in window.output
+        window.type(f"{FOCUS_IN}{CTRL_U}x")
+        await window.see_last("> x")
+        heard = len(window.output)
+        server.say(_delivery(3))
+        await window.see("hans: message 3")
+        assert b"\x07" not in window.output[heard:]
+        window.type(f"{CTRL_U}logout{ENTER}")
+        while not isinstance(request := await server.next(), wire.Logout):
+            continue
+        server.say(wire.Ok(request.id))
+        server.transport.close()
+        assert await window.end() == 0
+        assert window.output.rstrip().endswith(b"\x1b[?1004l")
+
+
+@pytest.mark.parametrize(
+    ("answer", "texts"),
+    [("o", ["so: one\n\n  two"]), ("s", ["so: one", "two"]), ("n", [])],
+)
+@pytest.mark.parametrize("columns", WIDTHS)
+async def test_it_is_asked_once_what_a_paste_of_several_lines_is(
+    tmp_path: Path, columns: int, answer: str, texts: list[str]
+) -> None:
+    async with _stage(tmp_path, columns=columns) as (window, server):
+        await _log_in(window, server)
+        window.type("message luke so: \x1b[200~one\r\r  two\r\x1b[201~")
+        await window.wait_until(
+            lambda: (
+                "Send 3 lines as one message (o), as several (s), or not (n)?"
+                in " ".join(window.visible)
+            )
+        )
+        window.type(f"zz{answer}")
+        for text in texts:
+            message = await server.expect(wire.Message)
+            assert (message.to, message.text) == ("luke", text)
+        await window.see_last(">" if texts else "> message luke so:")
+        await window.wait_until(lambda: "Send 3 lines" not in " ".join(window.lines))
+
+
+async def test_history_survives_a_restart_and_holds_no_password(tmp_path: Path) -> None:
+    async with _stage(tmp_path) as (window, server):
+        await _log_in(window, server)
+        for line in ("broadcast one", "broadcast other", "private luke hush"):
+            window.type(f"{line}{ENTER}")
+            await window.see(f"> {line}")
+        for _ in range(2):
+            server.say(wire.Sent((await server.expect(wire.Broadcast)).id, complete=True))
+        window.type(CTRL_D)
+        while not isinstance(request := await server.next(), wire.Logout):
+            continue
+        server.say(wire.Ok(request.id))
+        server.transport.close()
+        assert await window.end() == 0
+    stored = await trio.Path(tmp_path / "history.jsonl").read_bytes()
+    assert stored == b'"broadcast one"\n"broadcast other"\n'
+
+    async with _stage(tmp_path) as (window, server):
+        await _log_in(window, server)
+        window.type(f"{CTRL_R}one")
+        await window.wait_until(lambda: "broadcast one" in window.visible[-1])
+        window.type(ENTER)
+        await window.see_last("> broadcast one")
+        window.type(f"{CTRL_E}{CTRL_U}broadcast ot")
+        await window.see_last("> broadcast other")  # the rest is a suggestion
+        assert window.colours_of("her") == {"brightblack"}
+        window.type(f"{RIGHT}{ENTER}")
+        assert (await server.expect(wire.Broadcast)).text == "other"
+
+
+@pytest.mark.parametrize(
+    ("options", "environment", "is_coloured"),
+    [
+        ((), {}, True),
+        ((), {"NO_COLOR": "1"}, False),
+        (("--color", "never"), {}, False),
+        (("--color", "always"), {"NO_COLOR": "1"}, True),
+    ],
+)
+async def test_colour_can_be_had_and_can_be_left(
+    tmp_path: Path, options: tuple[str, ...], environment: dict[str, str], is_coloured: bool
+) -> None:
+    async with _stage(tmp_path, *options, environment=environment) as (window, server):
+        await _log_in(window, server)
+        server.say(_delivery(1))
+        await window.see("hans: message 1")
+        window.type(f"mesage luke hi{ENTER}")
+        await window.see("Did you mean 'message'?")
+        await window.see_last(">")
+        assert (window.colours_of("hans") != {"default"}) is is_coloured
+        assert (window.colours_of("Error.") == {"red"}) is is_coloured
+        codes = set(re.findall(rb"\x1b\[([0-9;]*)m", window.output))
+        assert (codes <= {b"", b"0"}) is not is_coloured
+
+
+@pytest.mark.parametrize("columns", WIDTHS)
+async def test_a_window_may_change_its_width(tmp_path: Path, columns: int) -> None:
+    async with _stage(tmp_path, columns=columns) as (window, server):
+        await _log_in(window, server)
+        window.type("message hans half a line")
+        await window.see_last("> message hans half a line")
+        window.resize(60)
+        server.say(wire.Delivery(1, "hans", "c", 1, "word " * 20))
+        await window.see("hans: word word word word word word word word word")
+        await window.see_last("> message hans half a line")
+        await window.see_toolbar("yoda | not encrypted | 0 online")
+        window.type(ENTER)
+        while not isinstance(message := await server.next(), wire.Message):
+            continue
+        assert message.text == "half a line"
+
+
+async def test_wide_characters_keep_their_place(tmp_path: Path) -> None:
+    async with _stage(tmp_path, columns=40) as (window, server):
+        await _log_in(window, server)
+        server.say(wire.Delivery(1, "林", "c", 1, "你好世界 " * 8))
+        await window.wait_until(lambda: "你" in "".join(window.visible))
+        window.type("message 林 再见")
+        await window.wait_until(lambda: "再" in window.visible[-1])
+        window.type(ENTER)
+        while not isinstance(message := await server.next(), wire.Message):
+            continue
+        assert (message.to, message.text) == ("林", "再见")
+
+
+async def test_plain_lines_for_a_screen_reader(tmp_path: Path) -> None:
+    async with _stage(tmp_path, "--plain") as (window, server):
+        await _log_in(window, server)
+        server.say(_delivery(1))
+        await window.wait_until(lambda: "hans: message 1" in window.output.decode())
+        window.type(f"mesage luke hi{ENTER}")
+        await window.wait_until(lambda: "Did you mean 'message'?" in window.output.decode())
+        assert b"\x1b" not in window.output
+        assert b"wise" not in window.output
+
+
+async def test_the_name_may_be_given_before(tmp_path: Path) -> None:
+    async with _stage(tmp_path, "--user", "yoda", prompt="Password:") as (window, server):
+        window.type(f"wise{ENTER}")
+        await server.admit()
+        await window.see(WELCOME)
+        assert window.lines[0] == "Password:"
