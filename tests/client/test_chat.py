@@ -14,6 +14,7 @@ from trio_chat import limits
 from trio_chat.client.chat import LOGOUT_SECONDS_MAX, Chat
 from trio_chat.client.files.transfers import FileOptions
 from trio_chat.client.session import UnreachableError
+from trio_chat.client.status import Line
 from trio_chat.client.terminal import TerminalGone
 from trio_chat.errors import ErrorCode, FailureError, UsageError
 from trio_chat.protocol import messages as wire
@@ -70,11 +71,17 @@ class Scene:
 
 @asynccontextmanager
 async def _scene(
-    state_dir: Path, *, interactive: bool = True, reconnect_seconds: float = 0
+    state_dir: Path,
+    *,
+    interactive: bool = True,
+    shows_status: bool = False,
+    reconnect_seconds: float = 0,
 ) -> AsyncGenerator[Scene, None]:
     host = ScriptedHost()
     session, server = await open_session(host)
-    scene = Scene(host, server, ScriptedTerminal(interactive=interactive))
+    scene = Scene(
+        host, server, ScriptedTerminal(interactive=interactive, shows_status=shows_status)
+    )
     chat = Chat(
         scene.person,
         session,
@@ -651,3 +658,55 @@ async def test_a_connection_that_is_lost_before_the_login_is_the_end(
     patient.server.transport.close()
     assert await patient.end() == 1
     assert patient.person.screen[-1] == SERVER_GONE
+
+
+# -- What is kept in view --------------------------------------------------------------------
+
+
+async def test_who_is_online_is_kept_in_view(tmp_path: Path, autojump_clock: MockClock) -> None:
+    async with _scene(tmp_path, shows_status=True) as scene:
+        scene.person.type("yoda", "wise")
+        await scene.server.admit()
+        whoelse = await scene.server.expect(wire.WhoElse)
+        scene.server.say(wire.Users(whoelse.id, ("hans",)), wire.Presence("luke", True))
+        await scene.person.see("luke logged in")
+        await wait_all_tasks_blocked()
+        status = scene.person.statuses[-1]
+        assert (status.user, status.line, status.online) == (
+            "yoda",
+            Line.ENCRYPTED,
+            ("hans", "luke"),
+        )
+        assert ["hans"] not in scene.person.batches, "nobody has asked for it"
+        scene.person.type("logout")
+        await scene.server.dismiss()
+
+
+async def test_who_is_online_is_asked_again_after_coming_back(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with _scene(tmp_path, shows_status=True, reconnect_seconds=15) as scene:
+        scene.person.type("yoda", "wise")
+        await scene.server.admit(token="first")
+        whoelse = await scene.server.expect(wire.WhoElse)
+        scene.server.say(wire.Users(whoelse.id, ("hans",)))
+        await wait_all_tasks_blocked()
+        scene.server.transport.close()
+        await scene.person.see(f"{SERVER_GONE}. {TRYING}")
+        assert scene.person.statuses[-1].line is Line.RECONNECTING
+        assert scene.person.statuses[-1].online is None
+        server = await scene.comes_back()
+        whoelse = await server.expect(wire.WhoElse)
+        server.say(wire.Users(whoelse.id, ("luke",)))
+        await wait_all_tasks_blocked()
+        assert scene.person.statuses[-1].online == ("luke",)
+        scene.person.type("logout")
+        await server.dismiss()
+
+
+async def test_a_script_has_nothing_in_view(script: Scene, autojump_clock: MockClock) -> None:
+    await script.log_in(wire.Presence("luke", True))
+    script.person.type("logout")
+    await script.server.dismiss()
+    assert await script.end() == 0
+    assert not any(isinstance(request, wire.WhoElse) for request in script.server.requests)

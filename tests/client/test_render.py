@@ -217,7 +217,12 @@ def test_what_was_found(found: wire.Found, chunks: tuple[int, ...], lines: list[
             Kind.WELCOME,
             {"user": "yoda", "text": module.WELCOME},
         ),
-        (wire.Ok(1), wire.Message(1, "yoda", "x"), Kind.OK, {"command": "message", "text": ""}),
+        (
+            wire.Ok(1),
+            wire.Message(1, "yoda", "x"),
+            Kind.OK,
+            {"command": "message", "user": "yoda", "text": ""},
+        ),
         (
             wire.Users(1, ("yoda", "luke")),
             wire.WhoElseSince(1, 2.0),
@@ -246,7 +251,12 @@ def test_what_was_found(found: wire.Found, chunks: tuple[int, ...], lines: list[
             wire.Error(ErrorCode.UNKNOWN_USER, "Error. Invalid user", 1),
             wire.Search(1, "a.bin", (1,)),
             Kind.ERROR,
-            {"code": "unknown_user", "command": "searchChunk", "text": "Error. Invalid user"},
+            {
+                "code": "unknown_user",
+                "command": "searchChunk",
+                "user": None,
+                "text": "Error. Invalid user",
+            },
         ),
         (
             wire.Found(1, _file(), (wire.Holder("yoda", (3,)),)),

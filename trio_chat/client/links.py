@@ -25,6 +25,7 @@ from ..net.tcp import format_address
 from ..net.transport import HandshakeError, Transport
 from ..protocol import messages as wire
 from . import render
+from .clean import clean_line
 from .connection import ConnectionLost
 from .grammar import UNNUMBERED, Numbered
 from .link import Ending, Link, LinkError
@@ -260,7 +261,7 @@ class Links:
                     reply = await self._ask(request)
                     if not isinstance(reply, wire.Introduction):
                         assert isinstance(reply, wire.Error)
-                        await self._show([render.refused(reply, "startprivate")])
+                        await self._show([render.refused(reply, "startprivate", clean_line(user))])
                         if start.passed_over is not None:
                             self._expect(start.passed_over)
                         return None

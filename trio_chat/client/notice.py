@@ -54,14 +54,14 @@ _FIELDS = {
     Kind.PRESENCE: ("user", "online", "text"),
     Kind.WELCOME: ("user", "text"),
     Kind.CONNECTION: ("state", "text"),
-    Kind.OK: ("command", "text"),
+    Kind.OK: ("command", "user", "text"),
     Kind.USERS: ("command", "users", "text"),
     Kind.FOUND: ("name", "size", "chunks", "holders", "text"),
     Kind.HELP: ("text",),
     Kind.LINK: ("user", "state", "text"),
     Kind.FILE: ("name", "state", "path", "text"),
     Kind.PROGRESS: ("name", "size", "done", "rate", "peers", "text"),
-    Kind.ERROR: ("code", "command", "text"),
+    Kind.ERROR: ("code", "command", "user", "text"),
     Kind.CLOSED: ("code", "text"),
     Kind.INFO: ("text",),
 }
@@ -103,9 +103,19 @@ def notice(kind: Kind, *lines: str, **fields: Field) -> Notice:
     return Notice(kind, lines, {**fields, "text": "\n".join(lines)})
 
 
-def error(code: str, line: str, command: str = "", *, hint: str = "") -> Notice:
-    """Something was not done."""
-    fields: dict[str, Field] = {"code": code, "command": command, "text": line}
+def error(
+    code: str, line: str, command: str = "", user: str | None = None, *, hint: str = ""
+) -> Notice:
+    """Something was not done.
+
+    Args:
+        code: why, for programs.
+        line: why, for people.
+        command: which was it; empty if none was.
+        user: whom it concerns, if it is one.
+        hint: what may help.
+    """
+    fields: dict[str, Field] = {"code": code, "command": command, "user": user, "text": line}
     return Notice(Kind.ERROR, (line,), fields, hint)
 
 

@@ -54,6 +54,17 @@ def command_of(request: wire.Request | None) -> str:
             return tag
 
 
+def user_of(request: wire.Request | None) -> str | None:
+    """Whom a request concerns, if it is one user."""
+    match request:
+        case wire.Message(to=user):
+            return clean_line(user)
+        case wire.Block(user=user) | wire.Unblock(user=user) | wire.Introduce(user=user):
+            return clean_line(user)
+        case _:
+            return None
+
+
 def _ok(_message: wire.Ok, request: wire.Request | None) -> list[Notice]:
     match request:
         case wire.Login():
@@ -64,12 +75,12 @@ def _ok(_message: wire.Ok, request: wire.Request | None) -> list[Notice]:
             lines = [f"{clean_line(request.user)} is unblocked"]
         case _:
             lines = []
-    return [notice(Kind.OK, *lines, command=command_of(request))]
+    return [notice(Kind.OK, *lines, command=command_of(request), user=user_of(request))]
 
 
 def _sent(message: wire.Sent, request: wire.Request | None) -> list[Notice]:
     lines = [] if message.complete else ["Your message could not be delivered to some recipients"]
-    return [notice(Kind.OK, *lines, command=command_of(request))]
+    return [notice(Kind.OK, *lines, command=command_of(request), user=user_of(request))]
 
 
 def _users(message: wire.Users, request: wire.Request | None) -> list[Notice]:
@@ -88,7 +99,7 @@ def _format_seconds(seconds: float) -> str:
 
 
 def _refusal(message: wire.Error, request: wire.Request | None) -> list[Notice]:
-    return [refused(message, command_of(request))]
+    return [refused(message, command_of(request), user_of(request))]
 
 
 def _closed(message: wire.Closed, _request: object) -> list[Notice]:
@@ -166,9 +177,9 @@ _RENDERERS: dict[type, Callable[[Any, wire.Request | None], list[Notice]]] = {
 }
 
 
-def refused(message: wire.Error, command: str) -> Notice:
+def refused(message: wire.Error, command: str, user: str | None = None) -> Notice:
     """The server refuses what a command needs."""
-    return error(message.code.value, clean_line(message.text), command)
+    return error(message.code.value, clean_line(message.text), command, user)
 
 
 # -- Private messaging (section 3.4, and example 7 of section 8) ---------------------------
@@ -196,7 +207,7 @@ def private_off(reason: str) -> Notice:
 def private_already(user: str) -> Notice:
     """There was a link already, or is about to be."""
     line = f"Error. Private messaging with {clean_line(user)} already started"
-    return error("private_already", line, "startprivate")
+    return error("private_already", line, "startprivate", clean_line(user))
 
 
 def private_self() -> Notice:
@@ -208,7 +219,7 @@ def private_self() -> Notice:
 def private_not_enabled(user: str) -> Notice:
     """There is no link to send over."""
     line = f"Error. Private messaging to {clean_line(user)} not enabled"
-    return error("private_not_enabled", line, "private")
+    return error("private_not_enabled", line, "private", clean_line(user))
 
 
 def private_gone(user: str) -> Notice:
@@ -219,12 +230,13 @@ def private_gone(user: str) -> Notice:
         f"Error. {user} is no longer online at the address of your private messaging;"
         f" 'startprivate {user}' looks for another one",
         "private",
+        user,
     )
 
 
 def private_failed(user: str, reason: str) -> Notice:
     """No link could be made."""
-    return error("private_failed", _failed(user, reason), "startprivate")
+    return error("private_failed", _failed(user, reason), "startprivate", clean_line(user))
 
 
 def _failed(user: str, reason: str) -> str:
@@ -240,6 +252,7 @@ def private_unreachable(user: str, ourselves: str, reason: str) -> Notice:
         f" between, {user} may try 'startprivate {clean_line(ourselves)}';"
         f" 'message {user} ...' goes through the server",
         "startprivate",
+        user,
     )
 
 
@@ -251,7 +264,7 @@ def private_stop(user: str) -> Notice:
 def private_not_active(user: str) -> Notice:
     """There is no link to end."""
     line = f"Error. Private messaging with {clean_line(user)} is not active"
-    return error("private_not_active", line, "stopprivate")
+    return error("private_not_active", line, "stopprivate", clean_line(user))
 
 
 def private_stopped(user: str) -> Notice:
@@ -268,7 +281,7 @@ def private_unconfirmed(user: str, messages: int) -> Notice:
     """Said when a link ends and not everything was acknowledged."""
     what = "private message" if messages == 1 else f"{messages} private messages"
     line = f"Error. Your last {what} to {clean_line(user)} may not have arrived"
-    return error("private_unconfirmed", line, "private")
+    return error("private_unconfirmed", line, "private", clean_line(user))
 
 
 # -- What the client itself has to say ---------------------------------------------------
