@@ -13,7 +13,7 @@ SETUP := .venv/ready
 SETUP_DEV := .venv/ready-dev
 SETUP_FUZZ := .venv/ready-fuzz
 
-.PHONY: help setup setup-dev setup-fuzz run run-server run-client stop test check fuzz abuse soak fmt clean
+.PHONY: help setup setup-dev setup-fuzz run run-server run-client stop test check fuzz abuse soak report pictures fmt clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -75,10 +75,17 @@ abuse: $(SETUP) ## Measure how abusive clients slow two honest users
 soak: $(SETUP) ## Let 200 clients chat for MINUTES, and kill them and the server at random
 	@$(BIN)/python -m benchmarks.soak --minutes $(MINUTES)
 
+report: $(SETUP) ## Make docs/report.pdf, which has at most 3 pages
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r .lock/requirements-report.txt
+	@$(BIN)/python docs/make_report.py
+
+pictures: $(SETUP_DEV) ## Make the pictures in the README anew, of real sessions
+	@$(BIN)/python -m docs.make_pictures
+
 fmt: $(SETUP_DEV) ## Format the code, and mend what the linter can
 	@$(BIN)/ruff format --quiet .
 	@$(BIN)/ruff check --fix --quiet .
 
 clean: ## Remove the environment and everything that was made
-	@rm -rf .venv .fuzz build dist *.egg-info .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	@rm -rf .venv .fuzz docs/report.pdf build dist *.egg-info .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
