@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from trio_chat.client import grammar, render
 from trio_chat.client.console.layout import Layout, in_columns
 from trio_chat.client.console.palette import NoPalette, Palette
+from trio_chat.client.files import render as files
 from trio_chat.client.notice import Kind, Notice, error, notice
 from trio_chat.protocol import messages as wire
 
@@ -170,6 +171,28 @@ def test_names_and_kinds_are_coloured(shown: Notice, line: str) -> None:
 def test_a_hint_is_a_line_of_its_own() -> None:
     shown = error("invalid_command", "Error. Invalid command", hint="Did you mean 'message'?")
     assert compose(layout(), [shown]) == ["Error. Invalid command", "Did you mean 'message'?"]
+
+
+def test_what_follows_names_is_aligned() -> None:
+    file = wire.File("a.bin", 1000, 10, 16384, b"r" * 32)
+    holders = (wire.Holder("hans", (1,)), wire.Holder("r2", (2, 3)))
+    found = render.render(wire.Found(1, file, holders), wire.Search(1, "a.bin"))
+    assert compose(layout(), found) == [
+        "Available: a.bin, 1000 bytes",
+        "hans: chunk 1 of 10",
+        "r2:   chunks 2-3 of 10",
+    ]
+    assert compose(layout(), render.render(wire.Found(1), wire.Search(1, "a"))) == ["Not available"]
+    downloads = [
+        files.progress("hoth.pdf", 1000, 500, 0.0, 1),
+        files.progress("b", 1000, 1000, 0.0, 0),
+        files.sent_to_others(0),
+    ]
+    assert compose(layout(), downloads) == [
+        "hoth.pdf [##########          ]  50% 0 bytes/s, 1 peer",
+        "b        [                    ]   0% 0 bytes/s, 0 peers",
+        "Sent to others: 0 bytes",
+    ]
 
 
 def test_short_words_stand_side_by_side() -> None:

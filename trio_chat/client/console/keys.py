@@ -58,7 +58,7 @@ def key_bindings(
     def _complete(event: KeyPressEvent) -> None:
         complete(event.current_buffer)
 
-    @bindings.add(_FOCUS_KEY)
+    @bindings.add(_FOCUS_KEY, eager=True)
     def _focus(event: KeyPressEvent) -> None:
         focus(event.data == _FOCUS_IN)
 
@@ -71,6 +71,8 @@ def key_bindings(
         )
         if question.paste is None:
             _insert_lines(event.current_buffer, event.key_processor, split_lines(event.data))
+        else:
+            event.current_buffer.suggestion = None  # or it would look like the text in question
 
     _add_answers(bindings, question)
     return bindings

@@ -16,6 +16,7 @@ import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+import msgspec
 import wcwidth
 
 from ..notice import CHAT, Kind, Notice
@@ -29,7 +30,6 @@ EARLIER = "earlier"
 """What stands in the place of the time of a message that had to wait."""
 
 _TIMED = CHAT | {Kind.PRESENCE}
-_TABLES = frozenset({Kind.HELP, Kind.FOUND, Kind.FILE, Kind.PROGRESS})
 _TIME_COLUMNS = len(" 12:34")
 _ROOMY_COLUMNS = 60
 """From this width on, room for the time is kept; below, it is shown where there is some."""
@@ -74,7 +74,7 @@ class Layout:
         if waiting:
             self._waiting_until = now + timedelta(seconds=STORED_SECONDS)
         lines: list[str] = []
-        for notice in notices:
+        for notice in _aligned(notices):
             has_waited = self._has_waited(notice, now)
             if notice.kind in CHAT and not self._marked:
                 lines += self._divider(now, waiting=has_waited and waiting > 1)
@@ -104,7 +104,7 @@ class Layout:
         lines = [
             part
             for line in (*notice.lines, *([notice.hint] if notice.hint else []))
-            for part in _break(line, max(width, 1), is_table=notice.kind in _TABLES)
+            for part in _break(line, max(width, 1), is_table=notice.kind is Kind.HELP)
         ]
         painted = [self._paint(line, notice) for line in lines]
         if is_timed and lines:
@@ -125,6 +125,30 @@ class Layout:
         if line == notice.hint:
             return palette.discreet(line)
         return palette.kind(line, notice.kind)
+
+
+def _aligned(notices: Sequence[Notice]) -> list[Notice]:
+    """The same notices, what follows names in several lines one below the other."""
+    running = [str(notice.fields["name"]) for notice in notices if notice.kind is Kind.PROGRESS]
+    width = max(map(_width, running), default=0)
+    aligned = []
+    for notice in notices:
+        lines = notice.lines
+        if notice.kind is Kind.PROGRESS:
+            lines = _pad([str(notice.fields["name"])], lines, width)
+        elif notice.kind is Kind.FOUND:
+            users = [line.partition(": ")[0] + ":" for line in lines[1:]]
+            lines = (*lines[:1], *_pad(users, lines[1:], max(map(_width, users), default=0)))
+        aligned.append(msgspec.structs.replace(notice, lines=lines))
+    return aligned
+
+
+def _pad(names: Sequence[str], lines: Sequence[str], width: int) -> tuple[str, ...]:
+    """Lines that begin with these names, which are made equally wide."""
+    return tuple(
+        wcwidth.ljust(name, width) + line[len(name) :]
+        for name, line in zip(names, lines, strict=True)
+    )
 
 
 def _width(text: str) -> int:

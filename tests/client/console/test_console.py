@@ -17,11 +17,10 @@ import pyte
 import pytest
 import trio
 
+from tests.client.scripted import SECONDS_MAX, WELCOME, ScriptedServer
 from trio_chat.client.console.layout import STORED_SECONDS
 from trio_chat.net.tcp import TcpTransport
 from trio_chat.protocol import messages as wire
-
-from .scripted import SECONDS_MAX, WELCOME, ScriptedServer
 
 ROWS = 24
 WIDTHS = (40, 80, 200)
