@@ -14,7 +14,7 @@ STATUS = Status(
     online=("yoda", "luke"),
     known=("leia", "yoda"),
     files=("hoth.pdf", "death star.pdf"),
-    transfers=(render.progress("endor.pdf", 1, 1, 0.0, 0),),
+    transfers=(render.progress("endor.pdf", 1, 1, 0.0, 0), render.reading("Nabuu", 0.5)),
 )
 
 
@@ -52,6 +52,7 @@ def whole(insert: str) -> Completion:
         ("download death s", whole("tar.pdf")),
         ('download "death s', whole('tar.pdf"')),
         ("cancel e", whole("ndor.pdf")),
+        ("cancel N", Completion()),
     ],
 )
 def test_what_can_stand_there(line: str, completion: Completion) -> None:

@@ -18,7 +18,10 @@ import pytest
 import trio
 
 from tests.client.scripted import SECONDS_MAX, WELCOME, ScriptedServer
+from trio_chat.client.console.console import Look, open_console
 from trio_chat.client.console.layout import STORED_SECONDS
+from trio_chat.client.render import info
+from trio_chat.client.terminal import TerminalGone
 from trio_chat.net.tcp import TcpTransport
 from trio_chat.protocol import messages as wire
 
@@ -588,3 +591,22 @@ async def test_the_name_may_be_given_before(tmp_path: Path) -> None:
         await server.admit()
         await window.see(WELCOME)
         assert window.lines[0] == "Password:"
+
+
+async def test_what_can_not_be_laid_out_does_not_count_as_shown(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Or it would be acknowledged, and lost."""
+    keyboard, terminal = os.openpty()
+    try:
+        with os.fdopen(os.dup(terminal)) as stdin, os.fdopen(os.dup(terminal), "w") as stdout:
+            monkeypatch.setattr(sys, "stdin", stdin)
+            monkeypatch.setattr(sys, "stdout", stdout)
+            async with open_console(Look()) as console:
+                await console.show([info("fine")])
+                monkeypatch.delattr(console, "_layout")
+                with pytest.raises(TerminalGone):
+                    await console.show([info("lost")])
+    finally:
+        _close(keyboard, terminal)
+    assert "AttributeError" in caplog.text

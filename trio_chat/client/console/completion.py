@@ -19,6 +19,7 @@ from msgspec import Struct
 from ... import limits
 from ..clean import clean_line
 from ..grammar import COMMAND_NAMES, Command, command_named
+from ..notice import Kind
 from ..roster import names
 from ..status import Status
 
@@ -80,7 +81,8 @@ def _complete_parameter(
     if command.name == "register":
         return _quoted(rest, _files)
     if command.name == "cancel":
-        return _choose_file(rest, (str(one.fields.get("name")) for one in status.transfers))
+        running = [one.fields for one in status.transfers if one.kind is Kind.PROGRESS]
+        return _choose_file(rest, (str(fields["name"]) for fields in running))
     if "filename" in command.parameters:
         return _choose_file(rest, status.files)
     if command.name == "private" and words[1:2] == ["download"]:

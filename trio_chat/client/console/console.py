@@ -136,10 +136,10 @@ class Console:
         if not shown:
             await trio.lowlevel.checkpoint()
             return
-        written = trio.Event()
-        self._loop.call_soon_threadsafe(self._show, shown, self._report_to(written))
-        await written.wait()
-        if self._gone:
+        finished, written = trio.Event(), list[bool]()
+        self._loop.call_soon_threadsafe(self._show, shown, written, self._report_to(finished))
+        await finished.wait()
+        if not written:
             raise TerminalGone
 
     async def _prompt(self, session: PromptSession[str], prompt: str) -> str | None:
@@ -239,12 +239,17 @@ class Console:
     def _columns(self) -> int:
         return self._screen.get_size().columns
 
-    def _show(self, notices: Sequence[Notice], report: Callable[[], None]) -> None:
+    def _show(
+        self, notices: Sequence[Notice], written: list[bool], report: Callable[[], None]
+    ) -> None:
+        """Write notices, put something into ``written`` if that has worked, and report."""
         try:
             text = self._layout.compose(notices, self._columns, datetime.now().astimezone())
             if not self._layout.focused:
                 text += self._alerts.call(notices, time.monotonic())
             self._write(text)
+            if not self._gone:
+                written.append(True)
         finally:
             report()
 
