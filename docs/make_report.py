@@ -26,10 +26,10 @@ MARGIN_MILLIMETRES = 18
 STYLES = {
     "h1": TextStyle(font_family="Helvetica", font_style="B", font_size_pt=15, b_margin=1),
     "h2": TextStyle(font_family="Helvetica", font_style="B", font_size_pt=11, t_margin=2),
-    "p": TextStyle(font_size_pt=9.2, b_margin=0.6),
-    "li": TextStyle(font_size_pt=9.2, l_margin=3),
-    "pre": TextStyle(font_family="Courier", font_size_pt=8, t_margin=1, l_margin=4),
-    "code": FontFace(family="Courier", size_pt=8.8),
+    "p": TextStyle(font_size_pt=10, b_margin=0.6),
+    "li": TextStyle(font_size_pt=10, l_margin=3),
+    "pre": TextStyle(font_family="Courier", font_size_pt=8.6, t_margin=1, l_margin=4),
+    "code": FontFace(family="Courier", size_pt=9.4),
 }
 
 
@@ -41,7 +41,7 @@ def main() -> int:
     pdf.set_margin(MARGIN_MILLIMETRES)
     pdf.set_title("trio-chat: report")
     pdf.add_page()
-    pdf.set_font("Helvetica", size=9.2)
+    pdf.set_font("Helvetica", size=10)
     pdf.write_html(html, tag_styles=STYLES)
     if pdf.pages_count > PAGES_MAX:
         sys.stderr.write(f"{SOURCE.name} makes {pdf.pages_count} pages; {PAGES_MAX} are allowed\n")
