@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
-import socket
-import struct
 import sys
-import termios
-from collections.abc import AsyncGenerator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
-import pyte
 import pytest
 import trio
 
@@ -22,187 +15,16 @@ from trio_chat.client.console.console import Look, open_console
 from trio_chat.client.console.layout import STORED_SECONDS
 from trio_chat.client.render import info
 from trio_chat.client.terminal import TerminalGone
-from trio_chat.net.tcp import TcpTransport
 from trio_chat.protocol import messages as wire
 
-ROWS = 24
+from .window import Window, close, open_stage
+
 WIDTHS = (40, 80, 200)
+"""The columns of a narrow, a usual and a wide window."""
 
 CTRL_C, CTRL_D, CTRL_E, CTRL_R, CTRL_U = "\x03", "\x04", "\x05", "\x12", "\x15"
-ENTER, ESCAPE, TAB, UP, RIGHT = "\r", "\x1b", "\t", "\x1b[A", "\x1b[C"
+ENTER, TAB, UP, RIGHT = "\r", "\t", "\x1b[A", "\x1b[C"
 FOCUS_IN, FOCUS_OUT = "\x1b[I", "\x1b[O"
-
-
-_MARGIN = re.compile(r" +(\d\d:\d\d|earlier)$")
-
-
-def _words_of(row: str) -> str:
-    """A line without what stands at its right edge."""
-    return _MARGIN.sub("", row.rstrip()).rstrip()
-
-
-class Window:
-    """A client in a terminal: keys go in, and what stands on the screen can be waited for."""
-
-    def __init__(self, keyboard: int, terminal: int, process: trio.Process, columns: int) -> None:
-        self.process = process
-        self.output = b""
-        self._keyboard = keyboard
-        self._terminal = terminal
-        self._screen = pyte.HistoryScreen(columns, ROWS, history=10_000, ratio=1)
-        self._stream = pyte.ByteStream(self._screen)
-        self._changed = trio.Event()
-
-    @property
-    def lines(self) -> list[str]:
-        """All lines that are or were on the screen, but for empty ones at its end."""
-        above = [
-            "".join(row[column].data for column in range(self._screen.columns))
-            for row in self._screen.history.top
-        ]
-        return [line for row in (*above, *self._down_to_cursor) if (line := _words_of(row))]
-
-    @property
-    def _down_to_cursor(self) -> list[str]:
-        return self._screen.display[: self._screen.cursor.y + 1]
-
-    @property
-    def toolbar(self) -> str:
-        """What stands below the prompt."""
-        return "".join(self._screen.display[self._screen.cursor.y + 1 :]).strip()
-
-    @property
-    def echoes(self) -> bool:
-        flags = termios.tcgetattr(self._terminal)[3]
-        return bool(flags & termios.ECHO) and bool(flags & termios.ICANON)
-
-    @property
-    def visible(self) -> list[str]:
-        return [line for row in self._down_to_cursor if (line := _words_of(row))]
-
-    def type(self, keys: str) -> None:
-        os.write(self._keyboard, keys.encode())
-
-    async def wait_until(self, condition: Callable[[], bool]) -> None:
-        with trio.move_on_after(SECONDS_MAX):
-            while not condition():
-                await self._changed.wait()
-        assert condition(), "\n".join(self.lines)
-
-    async def see(self, line: str) -> None:
-        await self.wait_until(lambda: line in self.visible)
-
-    async def see_toolbar(self, text: str) -> None:
-        await self.wait_until(lambda: self.toolbar == text)
-
-    @property
-    def margins(self) -> list[str]:
-        """What stands at the right edge, beside the words."""
-        return [found[1] for row in self._screen.display if (found := _MARGIN.search(row))]
-
-    def colours_of(self, word: str) -> set[str]:
-        """In which colours a word stands on the screen."""
-        found = set()
-        for y, row in enumerate(self._screen.display):
-            if word in row:
-                found.add(self._screen.buffer[y][row.index(word)].fg)
-        return found
-
-    def resize(self, columns: int) -> None:
-        self._screen.resize(ROWS, columns)
-        fcntl.ioctl(self._terminal, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, columns, 0, 0))
-
-    async def see_last(self, line: str) -> None:
-        await self.wait_until(lambda: self.visible[-1:] == [line])
-
-    async def end(self) -> int:
-        with trio.fail_after(SECONDS_MAX):
-            status = await self.process.wait()
-        await trio.testing.wait_all_tasks_blocked()  # the last output has been read then
-        return status
-
-    def hang_up(self) -> None:
-        trio.lowlevel.notify_closing(self._keyboard)
-        _close(self._terminal, self._keyboard)
-
-    async def draw(self) -> None:
-        """Take the client's output, as a terminal does; runs until it is cancelled."""
-        while True:
-            try:
-                await trio.lowlevel.wait_readable(self._keyboard)
-            except trio.ClosedResourceError:
-                return
-            data = os.read(self._keyboard, 65536)
-            self.output += data
-            self._stream.feed(data)
-            self._changed.set()
-            self._changed = trio.Event()
-
-
-_ENVIRONMENT = {
-    **{
-        name: value
-        for name, value in os.environ.items()
-        if name not in ("NO_COLOR", "COLORTERM", "TMUX", "VTE_VERSION")
-    },
-    "PYTHONWARNINGS": "error",
-}
-
-
-@asynccontextmanager
-async def _stage(
-    state_dir: Path,
-    *options: str,
-    term: str = "xterm",
-    columns: int = 80,
-    environment: dict[str, str] | None = None,
-    prompt: str = "Username:",
-) -> AsyncGenerator[tuple[Window, ScriptedServer], None]:
-    """A client in a terminal, and the server that it has greeted."""
-    async with AsyncExitStack() as cleanup:
-        listener = cleanup.enter_context(trio.socket.socket())
-        await listener.bind(("127.0.0.1", 0))
-        listener.listen()
-        port = listener.getsockname()[1]
-        keyboard, terminal = os.openpty()
-        cleanup.callback(_close, keyboard, terminal)
-        fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, columns, 0, 0))
-        process = await trio.lowlevel.open_process(
-            [
-                *(sys.executable, "-m", "trio_chat.client", "127.0.0.1", str(port)),
-                *("--state-dir", str(state_dir), "--plaintext", *options),
-            ],
-            stdin=terminal,
-            stdout=terminal,
-            stderr=terminal,
-            env={**_ENVIRONMENT, "TERM": term, **(environment or {})},
-            start_new_session=True,
-        )
-        cleanup.push_async_callback(_kill, process)
-        window = Window(keyboard, terminal, process, columns)
-        with trio.fail_after(SECONDS_MAX):
-            connected, _ = await listener.accept()
-        transport = TcpTransport(socket.socket(fileno=connected.detach()))
-        cleanup.callback(transport.close)
-        server = ScriptedServer(transport, for_screen=term != "dumb" and "--plain" not in options)
-        await server.greet()
-        nursery = await cleanup.enter_async_context(trio.open_nursery())
-        nursery.start_soon(window.draw)
-        await window.see_last(prompt)
-        yield window, server
-        nursery.cancel_scope.cancel()
-
-
-async def _kill(process: trio.Process) -> None:
-    if process.poll() is None:
-        process.kill()
-    await process.wait()
-
-
-def _close(*files: int) -> None:
-    for file in files:
-        with suppress(OSError):  # the test may have hung up
-            os.close(file)
 
 
 async def _log_in(window: Window, server: ScriptedServer) -> None:
@@ -219,7 +41,7 @@ def _delivery(seq: int) -> wire.Delivery:
 
 
 async def test_login_and_commands_look_as_the_assignment_shows(tmp_path: Path) -> None:
-    async with _stage(tmp_path) as (window, server):
+    async with open_stage(tmp_path) as (window, server):
         await _log_in(window, server)
         window.type(f"whoelse{ENTER}")
         whoelse = await server.expect(wire.WhoElse)
@@ -249,7 +71,7 @@ async def test_login_and_commands_look_as_the_assignment_shows(tmp_path: Path) -
 
 
 async def test_a_wrong_password_is_asked_again(tmp_path: Path) -> None:
-    async with _stage(tmp_path) as (window, server):
+    async with open_stage(tmp_path) as (window, server):
         window.type(f"yoda{ENTER}")
         await window.see_last("Password:")
         window.type(f"weird{ENTER}")
@@ -271,7 +93,7 @@ async def test_a_wrong_password_is_asked_again(tmp_path: Path) -> None:
 async def test_the_line_being_typed_stays_intact_while_a_thousand_arrive(
     tmp_path: Path, columns: int
 ) -> None:
-    async with _stage(tmp_path, columns=columns) as (window, server):
+    async with open_stage(tmp_path, columns=columns) as (window, server):
         await _log_in(window, server)
         typed = "message hans Hey Dude"
         for number, key in enumerate(typed):
@@ -291,7 +113,7 @@ async def test_the_line_being_typed_stays_intact_while_a_thousand_arrive(
 
 
 async def test_what_is_typed_ahead_is_kept_and_not_shown_early(tmp_path: Path) -> None:
-    async with _stage(tmp_path) as (window, server):
+    async with open_stage(tmp_path) as (window, server):
         window.type(f"yoda{ENTER}wise{ENTER}whoelse{ENTER}broadcast one")
         await server.admit()
         await server.expect(wire.WhoElse)
@@ -307,7 +129,7 @@ async def test_what_is_typed_ahead_is_kept_and_not_shown_early(tmp_path: Path) -
 
 
 async def test_each_line_of_a_bracketed_paste_is_entered(tmp_path: Path) -> None:
-    async with _stage(tmp_path) as (window, server):
+    async with open_stage(tmp_path) as (window, server):
         await _log_in(window, server)
         count = 200
         lines = "\n".join(f"broadcast line {number}" for number in range(count))
@@ -318,7 +140,7 @@ async def test_each_line_of_a_bracketed_paste_is_entered(tmp_path: Path) -> None
 
 
 async def test_history_holds_commands_but_no_secrets(tmp_path: Path) -> None:
-    async with _stage(tmp_path) as (window, server):
+    async with open_stage(tmp_path) as (window, server):
         await _log_in(window, server)
         window.type(f"broadcast one{ENTER}")
         await server.expect(wire.Broadcast)
@@ -332,7 +154,7 @@ async def test_history_holds_commands_but_no_secrets(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("keys", [CTRL_D, CTRL_C, f"half typed{CTRL_C}", f"logout{ENTER}"])
 async def test_every_way_to_log_out(tmp_path: Path, keys: str) -> None:
-    async with _stage(tmp_path) as (window, server):
+    async with open_stage(tmp_path) as (window, server):
         await _log_in(window, server)
         window.type(keys)
         await server.dismiss()
@@ -343,7 +165,7 @@ async def test_every_way_to_log_out(tmp_path: Path, keys: str) -> None:
 
 @pytest.mark.parametrize(("keys", "status"), [(CTRL_C, 130), (CTRL_D, 1)])
 async def test_leaving_without_login(tmp_path: Path, keys: str, status: int) -> None:
-    async with _stage(tmp_path) as (window, _):
+    async with open_stage(tmp_path) as (window, _):
         window.type(keys)
         assert await window.end() == status
         assert window.echoes
@@ -352,7 +174,7 @@ async def test_leaving_without_login(tmp_path: Path, keys: str, status: int) -> 
 
 @pytest.mark.parametrize("typed", ["", "half typed"])
 async def test_the_server_has_gone_while_somebody_types(tmp_path: Path, typed: str) -> None:
-    async with _stage(tmp_path, "--reconnect", "0") as (window, server):
+    async with open_stage(tmp_path, "--reconnect", "0") as (window, server):
         await _log_in(window, server)
         window.type(typed)
         await window.see_last(f"> {typed}".rstrip())
@@ -365,7 +187,7 @@ async def test_the_server_has_gone_while_somebody_types(tmp_path: Path, typed: s
 
 @pytest.mark.parametrize("logged_in", [False, True])
 async def test_a_window_that_is_closed_ends_the_client(tmp_path: Path, logged_in: bool) -> None:
-    async with _stage(tmp_path) as (window, server):
+    async with open_stage(tmp_path) as (window, server):
         if logged_in:
             await _log_in(window, server)
         window.hang_up()
@@ -374,7 +196,7 @@ async def test_a_window_that_is_closed_ends_the_client(tmp_path: Path, logged_in
 
 
 async def test_a_dumb_terminal_works(tmp_path: Path) -> None:
-    async with _stage(tmp_path, term="dumb") as (window, server):
+    async with open_stage(tmp_path, term="dumb") as (window, server):
         await _log_in(window, server)
         server.say(wire.Presence("luke", online=True))
         await window.wait_until(lambda: "luke logged in" in window.output.decode())
@@ -390,7 +212,7 @@ async def test_a_dumb_terminal_works(tmp_path: Path) -> None:
 
 
 async def test_tab_completes_commands_and_names_and_lists_what_they_may_be(tmp_path: Path) -> None:
-    async with _stage(tmp_path) as (window, server):
+    async with open_stage(tmp_path) as (window, server):
         server.others = ("luke", "leia", "yoda2")
         await _log_in(window, server)
         await window.see_toolbar("yoda | not encrypted | 3 online")
@@ -409,7 +231,7 @@ async def test_tab_completes_commands_and_names_and_lists_what_they_may_be(tmp_p
 @pytest.mark.parametrize("columns", WIDTHS)
 async def test_long_lines_break_between_words(tmp_path: Path, columns: int) -> None:
     text = " ".join(f"part{number}" for number in range(30))
-    async with _stage(tmp_path, "--no-timestamps", columns=columns) as (window, server):
+    async with open_stage(tmp_path, "--no-timestamps", columns=columns) as (window, server):
         await _log_in(window, server)
         server.say(wire.Delivery(1, "hans", "c", 1, text))
         await window.wait_until(lambda: "part29" in " ".join(window.visible))
@@ -425,7 +247,7 @@ async def _pass_welcome() -> None:
 
 async def test_the_time_stands_beside_what_was_said_unless_nobody_wants_it(tmp_path: Path) -> None:
     for options, margins in (((), 1), (("--no-timestamps",), 0)):
-        async with _stage(tmp_path / str(margins), *options) as (window, server):
+        async with open_stage(tmp_path / str(margins), *options) as (window, server):
             await _log_in(window, server)
             await window.see_toolbar("yoda | not encrypted | 0 online")
             await _pass_welcome()
@@ -437,7 +259,7 @@ async def test_the_time_stands_beside_what_was_said_unless_nobody_wants_it(tmp_p
 async def test_what_comes_while_somebody_looks_elsewhere_is_marked_and_rings(
     tmp_path: Path,
 ) -> None:
-    async with _stage(tmp_path, "--notify", "private") as (window, server):
+    async with open_stage(tmp_path, "--notify", "private") as (window, server):
         assert b"\x1b[?1004h" in window.output
         await _log_in(window, server)
         await window.see_toolbar("yoda | not encrypted | 0 online")
@@ -472,7 +294,7 @@ async def test_what_comes_while_somebody_looks_elsewhere_is_marked_and_rings(
 async def test_it_is_asked_once_what_a_paste_of_several_lines_is(
     tmp_path: Path, columns: int, answer: str, texts: list[str]
 ) -> None:
-    async with _stage(tmp_path, columns=columns) as (window, server):
+    async with open_stage(tmp_path, columns=columns) as (window, server):
         await _log_in(window, server)
         window.type("message luke so: \x1b[200~one\r\r  two\r\x1b[201~")
         await window.wait_until(
@@ -490,7 +312,7 @@ async def test_it_is_asked_once_what_a_paste_of_several_lines_is(
 
 
 async def test_history_survives_a_restart_and_holds_no_password(tmp_path: Path) -> None:
-    async with _stage(tmp_path) as (window, server):
+    async with open_stage(tmp_path) as (window, server):
         await _log_in(window, server)
         for line in ("broadcast one", "broadcast other", "private luke hush"):
             window.type(f"{line}{ENTER}")
@@ -506,7 +328,7 @@ async def test_history_survives_a_restart_and_holds_no_password(tmp_path: Path) 
     stored = await trio.Path(tmp_path / "history.jsonl").read_bytes()
     assert stored == b'"broadcast one"\n"broadcast other"\n'
 
-    async with _stage(tmp_path) as (window, server):
+    async with open_stage(tmp_path) as (window, server):
         await _log_in(window, server)
         window.type(f"{CTRL_R}one")
         await window.wait_until(lambda: "broadcast one" in window.visible[-1])
@@ -531,7 +353,7 @@ async def test_history_survives_a_restart_and_holds_no_password(tmp_path: Path) 
 async def test_colour_can_be_had_and_can_be_left(
     tmp_path: Path, options: tuple[str, ...], environment: dict[str, str], is_coloured: bool
 ) -> None:
-    async with _stage(tmp_path, *options, environment=environment) as (window, server):
+    async with open_stage(tmp_path, *options, environment=environment) as (window, server):
         await _log_in(window, server)
         server.say(_delivery(1))
         await window.see("hans: message 1")
@@ -546,7 +368,7 @@ async def test_colour_can_be_had_and_can_be_left(
 
 @pytest.mark.parametrize("columns", WIDTHS)
 async def test_a_window_may_change_its_width(tmp_path: Path, columns: int) -> None:
-    async with _stage(tmp_path, columns=columns) as (window, server):
+    async with open_stage(tmp_path, columns=columns) as (window, server):
         await _log_in(window, server)
         window.type("message hans half a line")
         await window.see_last("> message hans half a line")
@@ -562,7 +384,7 @@ async def test_a_window_may_change_its_width(tmp_path: Path, columns: int) -> No
 
 
 async def test_wide_characters_keep_their_place(tmp_path: Path) -> None:
-    async with _stage(tmp_path, columns=40) as (window, server):
+    async with open_stage(tmp_path, columns=40) as (window, server):
         await _log_in(window, server)
         server.say(wire.Delivery(1, "林", "c", 1, "你好世界 " * 8))
         await window.wait_until(lambda: "你" in "".join(window.visible))
@@ -575,7 +397,7 @@ async def test_wide_characters_keep_their_place(tmp_path: Path) -> None:
 
 
 async def test_plain_lines_for_a_screen_reader(tmp_path: Path) -> None:
-    async with _stage(tmp_path, "--plain") as (window, server):
+    async with open_stage(tmp_path, "--plain") as (window, server):
         await _log_in(window, server)
         server.say(_delivery(1))
         await window.wait_until(lambda: "hans: message 1" in window.output.decode())
@@ -586,7 +408,7 @@ async def test_plain_lines_for_a_screen_reader(tmp_path: Path) -> None:
 
 
 async def test_the_name_may_be_given_before(tmp_path: Path) -> None:
-    async with _stage(tmp_path, "--user", "yoda", prompt="Password:") as (window, server):
+    async with open_stage(tmp_path, "--user", "yoda", prompt="Password:") as (window, server):
         window.type(f"wise{ENTER}")
         await server.admit()
         await window.see(WELCOME)
@@ -608,5 +430,5 @@ async def test_what_can_not_be_laid_out_does_not_count_as_shown(
                 with pytest.raises(TerminalGone):
                     await console.show([info("lost")])
     finally:
-        _close(keyboard, terminal)
+        close(keyboard, terminal)
     assert "AttributeError" in caplog.text
