@@ -26,10 +26,12 @@ import trio
 from trio_chat.client.chat import Chat
 from trio_chat.client.files.transfers import FileOptions
 from trio_chat.client.known_hosts import FILE_NAME, KnownHosts
+from trio_chat.client.notice import Notice
 from trio_chat.client.peering import TlsPeering
 from trio_chat.client.security import Fingerprints
 from trio_chat.client.session import Received, Session, UnreachableError
 from trio_chat.client.state import identity_directory
+from trio_chat.client.status import Status
 from trio_chat.errors import FailureError
 from trio_chat.net import tcp
 from trio_chat.net.transport import HandshakeError, Transport
@@ -116,6 +118,7 @@ class Person:
     """Behind the interface `Terminal`: types at random, and looks at nothing."""
 
     interactive = True
+    shows_status = False
 
     def __init__(self, world: World, number: int, run: int, session: Session) -> None:
         self._world = world
@@ -169,13 +172,15 @@ class Person:
         }
         return chance.choices(list(lines), list(lines.values()))[0]
 
-    def status(self, text: str) -> None:
-        """There is no status line."""
+    def status(self, status: Status) -> None:
+        """There is no place for it."""
 
-    async def show(self, lines: Sequence[str]) -> None:
+    async def show(self, notices: Sequence[Notice]) -> None:
         # Before and not after: between the screen and what the client remembers is no pause.
         await trio.lowlevel.checkpoint()
-        self._world.log(Record(self._user, shown=list(lines)))
+        lines = [line for notice in notices for line in notice.lines]
+        if lines:
+            self._world.log(Record(self._user, shown=lines))
 
 
 async def live(world: World, number: int) -> None:

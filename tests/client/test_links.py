@@ -14,6 +14,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from trio_chat import limits
 from trio_chat.client import render
 from trio_chat.client.links import Links
+from trio_chat.client.status import Board
 from trio_chat.errors import ErrorCode
 from trio_chat.net.transport import ListenError
 
@@ -526,7 +527,8 @@ async def test_a_start_at_the_very_end_is_no_start(autojump_clock: MockClock) ->
     """The client may have ended already when the line that was typed last comes to its turn."""
     ended = False
     async with trio.open_nursery() as nursery:
-        links = Links(Network().client(), ScriptedTerminal().show, _never)
+        terminal = ScriptedTerminal()
+        links = Links(Network().client(), terminal.show, _never, Board(terminal.status))
         await nursery.start(links.run)
         nursery.cancel_scope.cancel()
         with trio.CancelScope(shield=True):

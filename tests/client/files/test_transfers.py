@@ -19,7 +19,7 @@ from trio_chat.client.chat import Chat
 from trio_chat.client.files import transfers
 from trio_chat.client.files.disk import PartFile, hash_file
 from trio_chat.client.files.shelf import Shelf
-from trio_chat.client.status import Status
+from trio_chat.client.status import Board, Status
 from trio_chat.client.terminal import TerminalGone
 from trio_chat.protocol import messages as wire
 from trio_chat.swarm.pieces import PieceSet
@@ -482,7 +482,8 @@ async def test_a_line_at_the_very_end_begins_nothing(
     ended = False
     async with trio.open_nursery() as nursery:
         terminal, options = ScriptedTerminal(), transfers.FileOptions(tmp_path)
-        files = transfers.Transfers(terminal, options, Shelf(), _never, _never)
+        board = Board(terminal.status)
+        files = transfers.Transfers(terminal, board, options, Shelf(), _never, _never)
         await nursery.start(files.run)
         nursery.cancel_scope.cancel()
         with trio.CancelScope(shield=True):

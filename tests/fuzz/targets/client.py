@@ -14,7 +14,9 @@ from tests.fuzz.forgery import NAMES, TEXTS, forge
 from tests.fuzz.reader import Reader
 from tests.fuzz.stage import Stage, assert_harmless, play
 from trio_chat.client.chat import Chat
+from trio_chat.client.console.toolbar import toolbar
 from trio_chat.client.files.transfers import FileOptions
+from trio_chat.client.notice import json_of
 from trio_chat.client.session import Session, UnreachableError
 from trio_chat.net.memory import MemoryTransport, memory_pair
 from trio_chat.protocol import messages as wire
@@ -40,7 +42,8 @@ def one_input(data: bytes) -> None:
 
 
 async def _scene(reader: Reader) -> None:
-    terminal = ScriptedTerminal(interactive=bool(reader.below(2)))
+    is_person = bool(reader.below(2))
+    terminal = ScriptedTerminal(interactive=is_person, shows_status=is_person)
     terminal.type("yoda", "wise")
     for _ in range(reader.below(8)):
         terminal.type(reader.pick(LINES))
@@ -73,7 +76,9 @@ async def _scene(reader: Reader) -> None:
         for transport in connections:
             transport.close()
     assert_harmless(terminal.screen)
-    assert_harmless(terminal.statuses)
+    for status in terminal.statuses:
+        assert_harmless([toolbar(status, 80), *(status.online or ()), *status.known, *status.files])
+    assert_harmless(json_of(terminal.notices).splitlines())
 
 
 class _Server:

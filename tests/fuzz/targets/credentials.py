@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.fuzz.reader import Reader
 from tests.fuzz.stage import assert_harmless
 from trio_chat import limits
-from trio_chat.client import render
+from trio_chat.client.clean import clean_line
 from trio_chat.errors import UsageError
 from trio_chat.server.credentials import parse_credentials, parse_lines
 
@@ -26,7 +26,7 @@ def one_input(data: bytes) -> None:
         credentials = parse_credentials(content, "users")
     except UsageError as error:
         assert str(error).startswith("users")
-        assert_harmless([render.clean_line(str(error))])
+        assert_harmless([clean_line(str(error))])
         return
     assert credentials.users == set(entries)
     assert_harmless(sorted(credentials.users))

@@ -9,7 +9,8 @@ import msgspec
 from tests.fuzz.reader import Reader
 from tests.fuzz.stage import assert_harmless
 from trio_chat import limits
-from trio_chat.client import grammar, render
+from trio_chat.client import grammar
+from trio_chat.client.clean import clean_line
 from trio_chat.errors import UsageError
 from trio_chat.protocol import messages as wire
 from trio_chat.protocol.framing import encode_lines, request_decoder
@@ -32,7 +33,7 @@ def one_input(data: bytes) -> None:
         meaning = grammar.parse(line)
     except UsageError as error:
         # One line, but for a word that it quotes; and that the terminal gets it cleaned.
-        assert_harmless([render.clean_line(str(error))])
+        assert_harmless([clean_line(str(error))])
         return
     assert isinstance(meaning, grammar.Line)
     if isinstance(meaning, REQUESTS):

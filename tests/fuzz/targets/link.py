@@ -26,7 +26,7 @@ async def _scene(reader: Reader) -> None:
     ours, theirs = memory_pair(CAPACITY_BYTES)
 
     async def show(user: str, text: str) -> None:
-        assert_harmless(render.private(user, text))
+        assert_harmless(render.private(user, text).lines)
         await trio.sleep(reader.pick((0, 0, 1)))
 
     link = Link("hans", ours, show)

@@ -8,7 +8,7 @@ import msgspec
 
 from tests.fuzz.reader import Reader
 from tests.fuzz.stage import Stage, assert_harmless
-from trio_chat.client import render
+from trio_chat.client.clean import clean_line
 from trio_chat.client.files.shelf import Shelf, _entry
 from trio_chat.client.known_hosts import HostChangedError, KnownHosts
 from trio_chat.client.shown import ShownKeys
@@ -46,7 +46,7 @@ def _hosts(path: Path) -> None:
     try:
         notice = hosts.meet("127.0.0.1:4000", "SHA256:abc")
     except HostChangedError as error:
-        assert_harmless([render.clean_line(str(error))])
+        assert_harmless([clean_line(str(error))])
         return
     assert notice is None or notice.endswith("It is remembered from now on.")
     assert hosts.meet("127.0.0.1:4000", "SHA256:abc") is None
