@@ -637,6 +637,30 @@ async def test_what_may_wait_is_bounded(patient: Scene, autojump_clock: MockCloc
     assert await patient.end() == 0
 
 
+async def test_a_full_outbox_does_not_keep_anybody_from_coming_back(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """What the client itself wants to know waits its turn, and not where replies are read."""
+    many = limits.REQUESTS_UNANSWERED_MAX
+    async with _scene(tmp_path, shows_status=True, reconnect_seconds=15) as scene:
+        person = scene.person
+        await scene.begin()
+        whoelse = await scene.server.expect(wire.WhoElse)
+        scene.server.say(wire.Users(whoelse.id, ()))
+        await wait_all_tasks_blocked()
+        scene.server.transport.close()
+        await person.see(f"{SERVER_GONE}. {TRYING}")
+        person.type(*["message hans hi"] * many)
+        await person.see(f"Not connected: {many} requests wait for the server")
+        server = await scene.comes_back()
+        for _ in range(many):
+            message = await server.expect(wire.Message)
+            server.say(wire.Ok(message.id))
+        await server.expect(wire.WhoElse)
+        person.type("logout")
+        await server.dismiss()
+
+
 async def test_a_script_may_wait_too(tmp_path: Path, autojump_clock: MockClock) -> None:
     """It has no need to know that it does."""
     async with _scene(tmp_path, interactive=False, reconnect_seconds=60) as scene:

@@ -237,7 +237,7 @@ class Chat:
             return Ending(1, (render.failure(str(error)),))
         await self._terminal.show([render.reconnected()])
         self._transfers.log_in(self._user)
-        await self._look_around()
+        self._look_around()
         return None
 
     def _digest(self, batch: list[Received]) -> tuple[list[Notice], list[Key], Ending | None]:
@@ -269,12 +269,18 @@ class Chat:
             roster = self._roster
             self._board.update(online=roster.online, known=roster.known, files=roster.files)
 
-    async def _look_around(self) -> None:
+    def _look_around(self) -> None:
         """After each login: let a person see who and where they are."""
         if self._terminal.shows_status:
+            assert self._nursery is not None
             line = Line.ENCRYPTED if self._encrypted else Line.CLEAR
             self._board.update(user=self._user, line=line)
-            await self._session.send(wire.WhoElse(grammar.UNNUMBERED), quiet=True)
+            # Not here: what waits may leave no room for it before replies to that are read.
+            self._nursery.start_soon(self._ask_who_is_online)
+
+    async def _ask_who_is_online(self) -> None:
+        with suppress(ConnectionLost):
+            await self._session.ask(wire.WhoElse(grammar.UNNUMBERED))
 
     def _tell_links(self, batch: list[Received]) -> None:
         for received in batch:
@@ -355,7 +361,7 @@ class Chat:
                 return False
             await self._session.log_in(user, password).wait()
         self._transfers.log_in(user)
-        await self._look_around()
+        self._look_around()
         return True
 
     async def _ask(
