@@ -75,7 +75,8 @@ class BulkTlsTransport(TcpTransport):
     def _decrypt(self, buffer: memoryview) -> int:
         filled = 0
         try:
-            while filled < len(buffer):
+            # With nothing left, only an exception would come, which is dear.
+            while filled < len(buffer) and (not filled or self._incoming.pending):
                 # A record at most; with a buffer it returns a size, which typeshed does not know.
                 size = cast("int", self._tls.read(len(buffer) - filled, buffer[filled:]))
                 if size == 0:

@@ -116,6 +116,17 @@ class WrongSize(Server):
         await self.say(wire.PieceFollows(root, piece, 10**12), b"x" * 1000)
 
 
+class Slow(Server):
+    """Sends 2 kB a second, so a piece takes longer than anybody may be silent."""
+
+    async def send_piece(self, root: bytes, piece: int) -> None:
+        data = self.sample.piece(piece)
+        await self.say(wire.PieceFollows(root, piece, len(data)))
+        for start in range(0, len(data), 500):
+            await trio.sleep(0.25)
+            await self.transport.send_all(data[start : start + 500])
+
+
 class Silent(Server):
     async def send_piece(self, root: bytes, piece: int) -> None:
         pass
@@ -274,6 +285,12 @@ async def test_only_the_chunks_that_are_wanted_are_asked_for(
         offset, size = bench.sample.manifest.span(piece)
         assert data[offset : offset + size] == bench.sample.piece(piece)
     assert not bench.fetch.has_all
+
+
+async def test_who_is_slow_is_not_silent(bench: Bench, fast_clock: MockClock) -> None:
+    slow = bench.add("hans", Slow(bench.sample))
+    await bench.run((3,))
+    assert slow.asked == sorted(bench.sample.manifest.pieces_of(3)), "nothing was asked for twice"
 
 
 async def test_only_those_who_may_be_asked_are(bench: Bench, fast_clock: MockClock) -> None:

@@ -343,6 +343,16 @@ async def test_who_does_not_greet_is_sent_away(sample: Sample, autojump_clock: M
         assert trio.current_time() - start == limits.PEER_CONNECT_SECONDS_MAX
 
 
+async def test_a_low_limit_makes_slow_and_not_silent(sample: Sample, fast_clock: MockClock) -> None:
+    async with hosting(sample.held(), rate=4000) as host:
+        fetcher = await host.connect("luke")
+        fetcher.say(*(wire.Get(sample.root, piece) for piece in (0, 1)))
+        received = 0
+        while received < len(sample.piece(0)) + len(sample.piece(1)):
+            with trio.fail_after(limits.SILENCE_SECONDS / 2):
+                received += len(await fetcher.transport.receive())
+
+
 async def test_hashes_count_for_the_upload_limit(sample: Sample, autojump_clock: MockClock) -> None:
     async with hosting(sample.held(), rate=100) as host:
         fetcher = await host.connect("luke")

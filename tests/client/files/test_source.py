@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import trio
+from trio.testing import MockClock
 
 from trio_chat import limits
 from trio_chat.client.files.disk import LEAF_BYTES
@@ -27,6 +30,7 @@ class Reports:
 
     def __init__(self) -> None:
         self.said: list[object] = []
+        self.heard_at: list[float] = []
         self.buffers: list[bytearray] = []
         self.source: Source | None = None
         self.keeps_buffers = False
@@ -47,7 +51,7 @@ class Reports:
         self.said.append(("leaves", data))
 
     def heard(self, source: Source) -> None:
-        pass
+        self.heard_at.append(trio.current_time())
 
     def piece(self, source: Source, piece: int, buffer: bytearray) -> None:
         self.said.append(("piece", piece, bytes(buffer)))
@@ -63,10 +67,10 @@ def line(message: wire.ServeMessage) -> bytes:
     return encode_line(message) + b"\n"
 
 
-async def greeted() -> tuple[Source, MemoryTransport]:
+async def greeted(rate: float | None = None) -> tuple[Source, MemoryTransport]:
     ours, theirs = memory_pair(capacity_bytes=1024 * 1024)
     theirs.send_nowait(line(HELLO))
-    source = Source("hans", ours, ROOT, Throttle(None))
+    source = Source("hans", ours, ROOT, Throttle(rate))
     with trio.fail_after(seconds_max()):
         await source.greet()
         assert await theirs.receive() == line(HELLO) + encode_line(wire.Interest(ROOT)) + b"\n"
@@ -214,6 +218,19 @@ async def test_no_more_than_three_pieces_are_in_memory() -> None:
         assert reports.buffers[3] is reports.buffers[0], "it is used again"
         theirs.close()
         nursery.cancel_scope.cancel()
+
+
+async def test_a_low_limit_of_ours_makes_nobody_silent(autojump_clock: MockClock) -> None:
+    source, theirs = await greeted(rate=1000)
+    reports = Reports()
+    for piece in (1, 2):
+        source.ask(piece)
+        theirs.send_nowait(line(wire.PieceFollows(ROOT, piece, SIZE)) + bytes(SIZE))
+    theirs.close()
+    await source.run(reports)
+    assert trio.current_time() - reports.heard_at[0] == pytest.approx(2 * SIZE / 1000, rel=0.01)
+    gaps = [after - before for before, after in pairwise(reports.heard_at)]
+    assert max(gaps) < limits.SILENCE_SECONDS / limits.SOURCES_MAX
 
 
 async def test_who_does_not_read_is_left() -> None:

@@ -6,7 +6,8 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from trio_chat.client.files.throttle import Throttle
+from trio_chat import limits
+from trio_chat.client.files.throttle import TURN_SECONDS, Throttle
 
 
 async def test_no_limit_never_waits(autojump_clock: MockClock) -> None:
@@ -62,6 +63,13 @@ async def test_what_was_cancelled_costs_nothing(autojump_clock: MockClock) -> No
     assert trio.current_time() - start == pytest.approx(1.0)
 
 
-def test_a_limit_is_known() -> None:
-    assert Throttle(1.0).is_limited
-    assert not Throttle(None).is_limited
+@pytest.mark.parametrize(
+    ("rate", "turn_bytes"),
+    [(1, 1), (20_000, 2000), (20_000_000, limits.PIECE_BYTES_MAX), (None, limits.PIECE_BYTES_MAX)],
+)
+def test_a_turn_is_short_even_where_the_limit_is_low(rate: int | None, turn_bytes: int) -> None:
+    assert Throttle(rate).turn_bytes == turn_bytes
+
+
+def test_all_sources_have_a_turn_before_one_seems_silent() -> None:
+    assert limits.SOURCES_MAX * TURN_SECONDS < limits.SILENCE_SECONDS

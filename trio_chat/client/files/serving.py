@@ -224,24 +224,25 @@ class Serving:
                 return
             async with fetcher.turn:
                 header = wire.PieceFollows(upload.file, upload.piece, size)
-                await fetcher.transport.send_all(encode_line(header) + b"\n")
-                await self._send_data(fetcher, data)
+                await self._send_data(fetcher, encode_line(header) + b"\n", data)
         except trio.BrokenResourceError:
             fetcher.life.cancel()
         finally:
             self._uploads.done(upload.peer)
             self._send_pieces()
 
-    async def _send_data(self, fetcher: _Fetcher, data: bytes) -> None:
+    async def _send_data(self, fetcher: _Fetcher, header: bytes, data: bytes) -> None:
         view = memoryview(data)
         while view:
-            block = view[:BLOCK_BYTES]
-            await self._throttle.take(len(block))
+            part = view[: min(self._throttle.turn_bytes, BLOCK_BYTES - len(header))]
+            await self._throttle.take(len(part))
+            # Together, as each call wakes the other end up.
+            block = memoryview(header + part) if header else part
             taken = fetcher.transport.send_nowait(block)
             if taken < len(block):
                 # Whoever reads slowly must not keep the others waiting.
                 self._uploads.blocked(fetcher.name)
                 self._send_pieces()
             await fetcher.transport.send_all(block[taken:])
-            self.sent_bytes += len(block)
-            view = view[len(block) :]
+            self.sent_bytes += len(part)
+            view, header = view[len(part) :], b""

@@ -20,7 +20,6 @@ from ...protocol.framing import encode_line
 from .stream import FileStream
 from .throttle import Throttle
 
-_SLICE_BYTES = 256 * 1024
 _BUFFERS = 3
 
 _decoder: msgspec.json.Decoder[wire.ServeMessage] = msgspec.json.Decoder(wire.ServeMessage)
@@ -160,13 +159,14 @@ class Source:
         if len(buffer) != size:
             buffer = bytearray(size)
         view = memoryview(buffer)
-        for start in range(0, size, _SLICE_BYTES):
-            part = view[start : start + _SLICE_BYTES]
-            await self._throttle.take(len(part))
-            if not await self._stream.receive_exactly(part):
+        while view:
+            received = await self._stream.receive_into(view[: self._throttle.turn_bytes])
+            if received == 0:
                 raise trio.BrokenResourceError
-            self.received_bytes += len(part)
+            view = view[received:]
+            self.received_bytes += received
             receiver.heard(self)
+            await self._throttle.take(received)  # what comes next waits until that is paid for
         receiver.piece(self, piece, buffer)
 
     def release(self, buffer: bytearray) -> None:

@@ -57,20 +57,30 @@ class FileStream(Generic[T]):
                 return None
             self._end += size
 
+    async def receive_into(self, target: memoryview) -> int:
+        """Fill a buffer with what is there of the bytes that follow; return 0 at the end.
+
+        Raises:
+            trio.BrokenResourceError: if the connection is.
+        """
+        size = min(self._end - self._start, len(target))
+        if size == 0:
+            return await self._transport.receive_into(target)
+        target[:size] = self._buffer[self._start : self._start + size]
+        self._start += size
+        return size
+
     async def receive_exactly(self, target: memoryview) -> bool:
         """Fill a buffer with the bytes that follow; return False if the end comes first.
 
         Raises:
             trio.BrokenResourceError: if the connection is.
         """
-        filled = min(self._end - self._start, len(target))
-        target[:filled] = self._buffer[self._start : self._start + filled]
-        self._start += filled
-        while filled < len(target):
-            size = await self._transport.receive_into(target[filled:])
+        while target:
+            size = await self.receive_into(target)
             if size == 0:
                 return False
-            filled += size
+            target = target[size:]
         return True
 
     def _compact(self) -> None:
