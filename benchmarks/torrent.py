@@ -153,6 +153,7 @@ class Peer:
             "upload_rate_limit": rate,
             "rate_limit_ip_overhead": False,
             "alert_mask": lt.alert.category_t.status_notification
+            | lt.alert.category_t.storage_notification
             | lt.alert.category_t.error_notification,
         }
         self._session = lt.session(settings)
@@ -180,7 +181,7 @@ class Peer:
         self._handles.append(handle)
         while not handle.status().is_seeding:
             time.sleep(0.01)
-        print(f"Shared {handle.status().name}", flush=True)
+        say(f"Shared {handle.status().name}")
 
     def fetch(self, torrent: str, directory: str, ports: list[int]) -> None:
         """Begin to fetch a file from peers."""
@@ -198,15 +199,23 @@ class Peer:
             self._session.wait_for_alert(1000)
             for alert in self._session.pop_alerts():
                 if isinstance(alert, self._lt.torrent_finished_alert):
-                    print(f"Downloaded {alert.torrent_name}", flush=True)
+                    alert.handle.flush_cache()  # until then others can't read the end of it
+                elif isinstance(alert, self._lt.cache_flushed_alert):
+                    say(f"Downloaded {alert.torrent_name}")
                 elif isinstance(alert, self._lt.torrent_error_alert | self._lt.file_error_alert):
-                    print(f"Error. {alert.message()}", flush=True)
+                    say(f"Error. {alert.message()}")
+
+
+def say(line: str) -> None:
+    """Write a line in one go: two threads do, and `print` writes its end apart."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 def main() -> None:
     """Be a peer until standard input ends."""
     peer = Peer(int(sys.argv[1]), int(sys.argv[2]))
-    print("Ready", flush=True)
+    say("Ready")
     for line in sys.stdin:
         match line.rstrip("\n").split("\t"):
             case ["share", torrent, directory]:
@@ -214,7 +223,7 @@ def main() -> None:
             case ["fetch", torrent, directory, *ports]:
                 peer.fetch(torrent, directory, [int(port) for port in ports])
             case ["sent"]:
-                print(f"Sent {peer.sent_bytes()}", flush=True)
+                say(f"Sent {peer.sent_bytes()}")
 
 
 if __name__ == "__main__":
