@@ -286,6 +286,9 @@ FILE_LINE_BYTES_MAX = 256 * 1024
 SERVED_WAITING_MAX = 1024
 """Announcements that wait for one peer that fetches; one that does not read is left."""
 
+NEWS_SECONDS = 0.03
+"""How long the news of a piece waits for others to go with it; a swarm loses nothing by that."""
+
 SOURCES_MAX = 30
 """Holders from whom one file is fetched at a time."""
 

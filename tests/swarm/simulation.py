@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 
+from trio_chat import limits
 from trio_chat.swarm.download import Download
 from trio_chat.swarm.manifest import Layout
 from trio_chat.swarm.orders import Ask, Order, Verdict
@@ -23,7 +24,7 @@ from trio_chat.swarm.uploads import Uploads
 
 FILE = bytes(32)
 MB = 1_000_000.0
-GATHER_SECONDS = 0.01
+GATHER_SECONDS = limits.NEWS_SECONDS
 
 
 @dataclass(eq=False)

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 import trio
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from trio_chat import limits
 from trio_chat.client.files import fetch
@@ -34,12 +34,14 @@ class Server:
 
     Attributes:
         asked: the pieces it was asked for.
+        told: the pieces that it was told of.
     """
 
     def __init__(self, sample: Sample, have: PieceSet | None = None) -> None:
         self.sample = sample
         self.have = PieceSet.full(sample.pieces) if have is None else have
         self.asked: list[int] = []
+        self.told: list[int] = []
         self.connections = 0
         self.transport: MemoryTransport
 
@@ -67,6 +69,8 @@ class Server:
             case wire.Get(root, piece):
                 self.asked.append(piece)
                 await self.send_piece(root, piece)
+            case wire.Have(_, piece):
+                self.told.append(piece)
 
     def holding(self) -> bytes:
         return self.have.to_bytes()
@@ -244,6 +248,7 @@ class Bench:
                     self._nursery.start_soon(meanwhile)
                 with trio.fail_after(seconds_max()):
                     await self.fetch.run()
+                await wait_all_tasks_blocked()  # the servers read what came last
                 self._nursery.cancel_scope.cancel()
         finally:
             part.close()
@@ -291,6 +296,15 @@ async def test_who_is_slow_is_not_silent(bench: Bench, fast_clock: MockClock) ->
     slow = bench.add("hans", Slow(bench.sample))
     await bench.run((3,))
     assert slow.asked == sorted(bench.sample.manifest.pieces_of(3)), "nothing was asked for twice"
+
+
+async def test_all_hear_of_every_piece_the_last_ones_too(
+    bench: Bench, fast_clock: MockClock
+) -> None:
+    servers = [bench.add(user, Server(bench.sample)) for user in ("hans", "yoda")]
+    await bench.run()
+    for server in servers:
+        assert sorted(server.told) == list(range(bench.sample.pieces))
 
 
 async def test_only_those_who_may_be_asked_are(bench: Bench, fast_clock: MockClock) -> None:

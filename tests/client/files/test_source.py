@@ -233,6 +233,26 @@ async def test_a_low_limit_of_ours_makes_nobody_silent(autojump_clock: MockClock
     assert max(gaps) < limits.SILENCE_SECONDS / limits.SOURCES_MAX
 
 
+async def test_news_goes_with_the_next_line_or_soon(autojump_clock: MockClock) -> None:
+    source, theirs = await greeted()
+    news = [encode_line(wire.Have(ROOT, piece)) + b"\n" for piece in range(5)]
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(source.run, Reports())
+        source.announce(0)
+        source.announce(1)
+        source.ask(7)
+        assert await theirs.receive() == news[0] + news[1] + encode_line(wire.Get(ROOT, 7)) + b"\n"
+        start = trio.current_time()
+        source.announce(2)
+        source.announce(3)
+        assert await theirs.receive() == news[2] + news[3]
+        assert trio.current_time() - start <= limits.NEWS_SECONDS
+        source.announce(4)
+        source.send_news()
+        assert await theirs.receive() == news[4]
+        nursery.cancel_scope.cancel()
+
+
 async def test_who_does_not_read_is_left() -> None:
     ours, theirs = memory_pair(capacity_bytes=1000)
     theirs.send_nowait(line(HELLO))

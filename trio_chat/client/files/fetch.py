@@ -155,6 +155,8 @@ class Fetch:
                     if self._download is not None:
                         self._download.expire(trio.current_time())
                         self._send_orders()
+                for source in self._sources.values():
+                    source.send_news()  # who fetches from us too must know of the last pieces
                 self._nursery.cancel_scope.cancel()
         except* DiskError as errors:
             self._fail(str(errors.exceptions[0]))

@@ -190,6 +190,7 @@ class Serving:
     async def _send_news(self, fetcher: _Fetcher) -> None:
         while True:
             await fetcher.has_news.wait()
+            await trio.sleep(limits.NEWS_SECONDS)
             fetcher.has_news = trio.Event()
             lines = b"".join(encode_line(news) + b"\n" for news in fetcher.news)
             fetcher.news.clear()

@@ -12,6 +12,7 @@ from typing import Protocol
 import msgspec
 import trio
 
+from ... import limits
 from ...errors import ErrorCode, ProtocolViolation
 from ...net.outbox import Outbox
 from ...net.transport import BulkTransport
@@ -75,6 +76,8 @@ class Source:
         for _ in range(_BUFFERS):
             self._give_back.send_nowait(bytearray())
         self._stream = FileStream(transport, _decoder)
+        self._news = bytearray()  # announcements that go with the next line, or soon
+        self._has_news = trio.Event()
         self._asked: Counter[int] = Counter()  # how often; what is cancelled may come still
 
     async def greet(self) -> None:
@@ -102,8 +105,13 @@ class Source:
         self._put(wire.Cancel(self._root, piece))
 
     def announce(self, piece: int) -> None:
-        """Tell them, who may be fetching too, that we have one more piece."""
-        self._put(wire.Have(self._root, piece))
+        """Tell them soon, who may be fetching too, that we have one more piece."""
+        self._news += encode_line(wire.Have(self._root, piece)) + b"\n"
+        self._has_news.set()
+
+    def send_news(self) -> None:
+        """Tell them now."""
+        self._send(b"")
 
     def ask_leaves(self) -> None:
         """Ask for the hashes of all pieces."""
@@ -114,8 +122,20 @@ class Source:
         self._transport.close()
 
     def _put(self, message: wire.FetchMessage) -> None:
-        if not self._outbox.send(encode_line(message) + b"\n"):
+        self._send(encode_line(message) + b"\n")
+
+    def _send(self, line: bytes) -> None:
+        lines = bytes(self._news) + line
+        self._news.clear()
+        if lines and not self._outbox.send(lines):
             self._transport.close()  # it does not read
+
+    async def _gather_news(self) -> None:
+        while True:
+            await self._has_news.wait()
+            await trio.sleep(limits.NEWS_SECONDS)
+            self._has_news = trio.Event()
+            self.send_news()
 
     async def run(self, receiver: Receiver) -> None:
         """Report what comes, until the connection ends.
@@ -126,6 +146,7 @@ class Source:
         violation: ProtocolViolation | None = None
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._outbox.run)
+            nursery.start_soon(self._gather_news)
             try:
                 with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
                     await self._read(receiver)
