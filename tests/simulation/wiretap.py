@@ -1,0 +1,244 @@
+"""What goes over the wire at a client's end: the oracle reads along, with a parser of its own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from trio_chat import limits
+
+from .blocks import Blocks, Known
+from .delivery import Broken, Delivery
+from .history import INSTANT, History, Session
+from .network import End
+
+Json = dict[str, Any]
+
+ACTIVITY = ("message", "broadcast", "whoelse", "whoelsesince", "block", "unblock")
+"""Requests that people make, and not clients by themselves."""
+
+
+def number_in(text: str) -> int:
+    """The number of a text, as `delivery` gives them out."""
+    return int(text[1:].split(" ", 1)[0])
+
+
+class Lines:
+    """Cuts a stream into lines, and reads each as JSON."""
+
+    def __init__(self, take: Callable[[Json], None]) -> None:
+        self._rest = b""
+        self._take = take
+
+    def feed(self, data: bytes) -> None:
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            if line:
+                self._take(json.loads(line))
+
+
+class ServerTap:
+    """One connection of a client to the server.
+
+    Attributes:
+        session: once a login was sent.
+    """
+
+    def __init__(self, world: Watched, user: str, server: int, end: End) -> None:
+        self.user = user
+        self.session: Session | None = None
+        self._world = world
+        self._server = server
+        self._end = end
+        self._requests: dict[int, tuple[float, Json]] = {}
+        self._seq = -1
+        self._unacknowledged: list[int] = []
+        self._known: set[str] | None = None  # who is online, by the last answer and the news since
+        self._known_at = 0.0
+        end.sent = Lines(self._sent).feed
+        end.received = Lines(self._received).feed
+
+    # -- What the client says -------------------------------------------------------------------
+
+    def _sent(self, message: Json) -> None:
+        world, now = self._world, self._world.now()
+        kind = message["type"]
+        world.trace(f"{self.user} > {message}")
+        if kind in ("login", "resume"):
+            self.session = world.history.login(message["user"], self._server, self._end)
+        elif kind == "ack":
+            self._unacknowledged = [s for s in self._unacknowledged if s > message["seq"]]
+        if "id" in message:
+            self._requests[message["id"]] = (now, message)
+            if len(self._requests) > limits.REQUESTS_UNANSWERED_MAX + 1:
+                raise Broken(f"{self.user} has {len(self._requests)} unanswered requests")
+
+    # -- What the server says -------------------------------------------------------------------
+
+    def _received(self, message: Json) -> None:
+        self._world.trace(f"{self.user} < {message}")
+        kind = message["type"]
+        if kind == "delivery":
+            self._delivery(message)
+        elif kind == "presence":
+            self._presence(message)
+        elif kind == "closed":
+            self._closed(message)
+        elif "id" in message:
+            sent_at, request = self._requests.pop(message["id"])
+            session = self.session
+            if request["type"] in ("login", "resume"):
+                self._login_answered(kind)
+            elif session is not None:
+                session.proved_at = max(session.proved_at, sent_at)
+                if request["type"] in ACTIVITY:
+                    session.active_at = max(session.active_at, sent_at)
+            self._answered(request, sent_at, message)
+
+    def _login_answered(self, kind: str) -> None:
+        assert self.session is not None
+        if kind == "ok":
+            self.session.began_at = self._world.now()
+            self._world.count("logins")
+        else:
+            self._world.history.refused(self.session)
+            self._world.count("logins refused")
+
+    def _answered(self, request: Json, sent_at: float, reply: Json) -> None:
+        world, user = self._world, self.user
+        code = reply.get("code")
+        match request["type"]:
+            case "message":
+                number = number_in(request["text"])
+                if code is None:
+                    world.delivery.acknowledged(number)
+                else:
+                    world.delivery.refused(number, code)
+                    world.count(f"refused: {code}")
+            case "broadcast" if code is None:
+                world.delivery.acknowledged(number_in(request["text"]))
+            case "block" | "unblock" as kind:
+                self._block_answered(kind, request["user"], code)
+            case "whoelse" if code is None:
+                self._others(sent_at, reply["users"])
+            case "whoelsesince" if code is None:
+                assert self.session is not None
+                world.history.check_since(
+                    self.session, sent_at, request["seconds"], reply["users"]
+                )
+            case "introduce" if code is None:
+                if world.blocks.has_blocked(request["user"], user, sent_at):
+                    raise Broken(f"{user} was introduced to {request['user']}, who blocks them")
+                world.count("introductions")
+            case "search":
+                for holder in reply.get("holders", ()):
+                    if world.blocks.has_blocked(holder["user"], user, sent_at):
+                        raise Broken(f"{user} was told of a file of {holder['user']}")
+            case "logout" if code is None and self.session is not None:
+                self.session.ended_at = world.now()
+
+    def _block_answered(self, kind: str, other: str, code: str | None) -> None:
+        known = Known.UNSURE
+        if code is None:
+            known = Known.BLOCKED if kind == "block" else Known.FREE
+        elif code == "not_blocked":
+            known = Known.FREE
+        self._world.blocks.answered(self.user, other, known, self._world.now())
+        self._world.count(f"{kind}s {'done' if code is None else 'refused'}")
+
+    def _delivery(self, message: Json) -> None:
+        if message["seq"] <= self._seq:
+            raise Broken(f"{self.user} got seq {message['seq']} after {self._seq}")
+        self._seq = message["seq"]
+        self._unacknowledged.append(self._seq)
+        # What the disk did not take was sent, and takes no place in the window any more.
+        is_exact = not any("not_stored" in what for what in self._world.counts)
+        if is_exact and len(self._unacknowledged) > limits.WINDOW_MESSAGES_MAX:
+            raise Broken(f"{self.user} got more than a window of messages at once")
+
+    def _closed(self, message: Json) -> None:
+        self._world.count(f"closed: {message['code']}")
+        session = self.session
+        if session is None:
+            return
+        session.ended_at = self._world.now()
+        if message["code"] == "idle":
+            idle = self._world.now() - session.active_at
+            if session.began_at is not None and idle < self._world.idle_seconds - INSTANT:
+                raise Broken(f"{self.user} was logged out after {idle:.3f} s without activity")
+
+    # -- Presence --------------------------------------------------------------------------------
+
+    def _is_watched(self, other: str) -> bool:
+        """Whether everything that this user is told of another one can be relied on."""
+        return self._world.blocks.is_free(other, self.user, self._known_at)
+
+    def _presence(self, message: Json) -> None:
+        other, online = message["user"], message.get("online", False)
+        self._world.count("presence notices")
+        if self._known is None:
+            return
+        if self._is_watched(other) and (other in self._known) is online:
+            raise Broken(f"{self.user} was told twice that {other} is {'on' if online else 'off'}")
+        (self._known.add if online else self._known.discard)(other)
+
+    def _others(self, sent_at: float, names: list[str]) -> None:
+        if self._known is not None:
+            for other in sorted(self._known ^ set(names)):
+                if self._is_watched(other):
+                    raise Broken(
+                        f"{self.user} was not told that {other} came or went: it knows of"
+                        f" {sorted(self._known)}, online are {sorted(names)}"
+                    )
+        self._known, self._known_at = set(names), sent_at
+        self._world.others[self.user] = sorted(names)
+        self._world.count("presence checks")
+
+
+class PeerTap:
+    """One end of a private conversation."""
+
+    def __init__(self, world: Watched, end: End, user: str, other: str) -> None:
+        self._world = world
+        self._user, self._other = user, other
+        self._unacknowledged: dict[int, int] = {}
+        end.sent = Lines(self._sent).feed
+        end.received = Lines(self._received).feed
+
+    def _sent(self, message: Json) -> None:
+        self._world.trace(f"{self._user} => {self._other} {message}")
+        if message["type"] == "private":
+            self._unacknowledged[message["id"]] = number_in(message["text"])
+
+    def _received(self, message: Json) -> None:
+        if message["type"] == "ack":
+            for id in [id for id in self._unacknowledged if id <= message["id"]]:
+                self._world.delivery.acknowledged(self._unacknowledged.pop(id))
+                self._world.count("private messages acknowledged")
+
+
+class Watched:
+    """What taps tell of, and to whom."""
+
+    def __init__(
+        self, clock: Callable[[], float], idle_seconds: float, directory: Path
+    ) -> None:
+        self.now = clock
+        self.idle_seconds = idle_seconds
+        self.blocks = Blocks()
+        self.delivery = Delivery(self.blocks, clock)
+        self.history = History(clock)
+        self.counts: dict[str, int] = {}
+        self.others: dict[str, list[str]] = {}  # what each user was told last
+        self.lines: list[str] = []
+        self._directory = str(directory)
+
+    def trace(self, text: str) -> None:
+        """Write down what happens; the same in every run."""
+        self.lines.append(f"{self.now():11.6f} {text.replace(self._directory, '~')}")
+
+    def count(self, what: str, amount: int = 1) -> None:
+        """Count what happens."""
+        self.counts[what] = self.counts.get(what, 0) + amount

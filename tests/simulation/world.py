@@ -1,0 +1,286 @@
+"""The server and the clients, as they start, die and come back on what outlives them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+from unittest.mock import patch
+
+import trio
+
+from tests.core.invariants import check_invariants
+from trio_chat import limits
+from trio_chat.client import render
+from trio_chat.client.chat import Chat
+from trio_chat.client.connection import Connection, ConnectionLost, Refused
+from trio_chat.client.files.transfers import FileOptions
+from trio_chat.core.beginning import Settings
+from trio_chat.core.broker import Broker
+from trio_chat.errors import ProtocolViolation
+from trio_chat.server import app
+from trio_chat.server.accounts import Accounts
+from trio_chat.server.credentials import Credentials
+from trio_chat.server.hub import Hub
+
+from .delivery import Broken
+from .disk import Disk, SimulatedStore
+from .network import End, Network, VirtualListener
+from .peering import Everybody, SimulatedPeering
+from .terminal import SimulatedTerminal
+from .timeline import Timeline
+from .wiretap import PeerTap, ServerTap, Watched
+
+SERVER_HOST = "10.0.0.1"
+SERVER_PORT = 4000
+NAMES = ("hans", "luke", "r2d2", "vader", "yoda")
+
+
+def password_of(user: str) -> str:
+    return f"secret of {user}"
+
+
+class Client:
+    """One run of a client program.
+
+    Attributes:
+        terminal: of its person.
+        welcome: whether its person was let in.
+        ended: set when it has.
+        transport: to the server, once it is connected.
+    """
+
+    def __init__(self, person: Person, answers: list[str], port: int) -> None:
+        world = person.world
+        self.person = person
+        self.terminal = SimulatedTerminal(world.chance, person.see, answers)
+        self.welcome = False
+        self.ended = trio.Event()
+        self.status: int | None = None
+        self.was_killed = False
+        self.transport: End | None = None
+        self._life = trio.CancelScope()
+        self._peering = SimulatedPeering(
+            world.network, person.host, port, world.everybody, world.watch_peers
+        )
+
+    async def run(self) -> None:
+        world, person = self.person.world, self.person
+        try:
+            with self._life:
+                with trio.fail_after(limits.CONNECT_SECONDS_MAX):
+                    transport = self.transport = await world.network.connect(
+                        person.host, SERVER_HOST, SERVER_PORT
+                    )
+                    ServerTap(world.watched, person.user, world.servers, transport)
+                    connection = Connection(transport, world.new_name())
+                    await connection.greet()
+                options = FileOptions(person.directory / "downloads")
+                chat = Chat(
+                    self.terminal, connection, self._peering, "server:4000", person.directory, options
+                )
+                self.status = await chat.run()
+        except (OSError, trio.TooSlowError, ConnectionLost, Refused, ProtocolViolation) as error:
+            world.trace(f"{person.user} does not reach the server: {error!r}")
+        finally:
+            if self.transport is not None:
+                self.transport.close()
+            self.ended.set()
+            person.client_ended(self)
+
+    def kill(self, *, silently: bool = False) -> None:
+        """As `kill -9` does: the system closes its connections, and nothing else is said.
+
+        If silently, not even that, as when its machine has lost its power.
+        """
+        self.was_killed = True
+        self.person.world.network.kill(self.person.host, silently=silently)
+        self._life.cancel()
+
+
+class Person:
+    """Somebody with an account, a machine, and what their clients leave on it.
+
+    Attributes:
+        client: that runs, if any does.
+        directory: where it keeps what it remembers.
+    """
+
+    def __init__(self, world: World, user: str, number: int) -> None:
+        self.world = world
+        self.user = user
+        self.host = f"10.0.0.{number}"
+        self.client: Client | None = None
+        self.directory = world.directory / user
+        self.screen: list[str] = []
+        self._ports = 40_000
+
+    @property
+    def is_online(self) -> bool:
+        """Whether a client runs here that has let them in, and is connected as far as it knows."""
+        client = self.client
+        return (
+            client is not None
+            and client.welcome
+            and client.transport is not None
+            and client.transport.informed_at is None
+        )
+
+    def start(self, *passwords: str) -> Client:
+        """Start a client; it is told who uses it, and these passwords."""
+        assert self.client is None
+        self._ports += 1
+        answers = [self.user, *(passwords or (password_of(self.user),))]
+        self.client = Client(self, answers, self._ports)
+        self.world.trace(f"{self.user} starts a client")
+        self.world.nursery.start_soon(self.client.run)
+        return self.client
+
+    def see(self, line: str) -> None:
+        """A line appears on the screen."""
+        self.world.trace(f"{self.user} | {line}")
+        self.screen.append(line)
+        if line == render.WELCOME and self.client is not None:
+            self.client.welcome = True
+        self.world.watched.delivery.shown(self.user, line)
+        if line.startswith("Downloaded ") and ": " in line:
+            self.world.check_file(line)
+
+    def type(self, line: str) -> None:
+        """Type a line into the client."""
+        assert self.client is not None
+        self.world.trace(f"{self.user} types {line!r}")
+        self.client.terminal.type(line)
+
+    def client_ended(self, client: Client) -> None:
+        world = self.world
+        world.trace(f"the client of {self.user} has ended: {client.status}")
+        if client.was_killed:
+            for lines in client.terminal.unrecorded.values():
+                for line in lines:
+                    world.watched.delivery.forgotten(self.user, line)
+                    world.watched.count("lines shown and not recorded")
+        world.watched.blocks.client_ended(self.user, world.watched.now())
+        self.client = None
+
+
+class World:
+    """Everything that a seed makes.
+
+    Attributes:
+        servers: how many there were.
+        persons: by name.
+    """
+
+    def __init__(self, chance: random.Random, directory: Path, nursery: trio.Nursery) -> None:
+        self.chance = chance
+        self.directory = directory
+        self.nursery = nursery
+        self.timeline = Timeline()
+        self.network = Network(chance, self.timeline)
+        self.disk = Disk(chance)
+        self.settings = Settings(
+            block_seconds=chance.choice((5.0, 30.0)), idle_seconds=chance.choice((50.0, 400.0))
+        )
+        self.watched = Watched(trio.current_time, self.settings.idle_seconds, directory)
+        self.trace = self.watched.trace
+        self.everybody: Everybody = {}
+        self.files: dict[str, bytes] = {}
+        self.persons = {
+            user: Person(self, user, number) for number, user in enumerate(NAMES, start=2)
+        }
+        self.servers = 0
+        self._accounts = Accounts(Credentials({name: password_of(name) for name in NAMES}))
+        self._names = random.Random(chance.random())
+        self._server_life = trio.CancelScope()
+        self._server_ended = trio.Event()
+        self._server_ended.set()
+        self._store: SimulatedStore | None = None
+        self._stop = trio.Event()
+        self._hub: Hub | None = None
+
+    def new_name(self) -> str:
+        """A client's random name."""
+        return self._names.randbytes(16).hex()
+
+    def watch_peers(self, end: End, user: str, other: str) -> None:
+        PeerTap(self.watched, end, user, other)
+
+    # -- The server ------------------------------------------------------------------------------
+
+    @property
+    def is_serving(self) -> bool:
+        """Whether there is a server."""
+        return not self._server_ended.is_set()
+
+    async def start_server(self) -> None:
+        """Start a server on the disk; wait until it listens."""
+        assert not self.is_serving
+        self.servers += 1
+        self._server_ended = trio.Event()
+        self._server_life = trio.CancelScope()
+        self._stop = trio.Event()
+        self.trace("a server starts")
+        await self.nursery.start(self._serve)
+
+    async def _serve(self, *, task_status: trio.TaskStatus[list[str]]) -> None:
+        self._store = self.disk.open()
+        listener = VirtualListener(self.network, SERVER_HOST, SERVER_PORT)
+
+        def make_hub(broker: Broker, log: Callable[[str], None] | None) -> Hub:
+            self._hub = Hub(broker, log)
+            return self._hub
+
+        try:
+            with self._server_life, patch.object(app, "Hub", make_hub):
+                await app.serve(
+                    listener,
+                    self._store,
+                    self._accounts,
+                    self.settings,
+                    stop=self._stop,
+                    task_status=task_status,
+                )
+        finally:
+            self._hub = None
+            self.trace("the server has ended")
+            self._server_ended.set()
+
+    async def crash_server(self, *, silently: bool = False) -> None:
+        """End the server wherever it is just now, or its machine."""
+        assert self._store is not None
+        self._store.is_dead = True
+        self.network.kill(SERVER_HOST, silently=silently)
+        self._server_life.cancel()
+        await self._server_ended.wait()
+
+    async def stop_server(self) -> None:
+        """Stop the server gracefully, which takes a bounded time."""
+        self.trace("the server is asked to stop")
+        self._stop.set()
+        with trio.fail_after(limits.STOP_SECONDS_MAX + 1):
+            await self._server_ended.wait()
+
+    # -- What must hold at any moment -----------------------------------------------------------
+
+    def check(self) -> None:
+        """Bounds and invariants of the server."""
+        if self._hub is None:
+            return
+        broker = self._hub._broker
+        check_invariants(broker)
+        for mailbox in broker._post.mailboxes.values():
+            if len(mailbox) > limits.MAILBOX_MESSAGES_MAX:
+                raise Broken(f"the mailbox of {mailbox.user} has {len(mailbox)} messages")
+        for connection in self._hub._connections.values():
+            waiting = len(connection._outbox._unsent)
+            if waiting > limits.OUTBOX_BYTES_MAX + limits.SERVER_LINE_BYTES_MAX:
+                raise Broken(f"{waiting} bytes wait for {connection.peer}")
+
+    def check_file(self, line: str) -> None:
+        """A download says that it is complete: its bytes must be those that were registered."""
+        path = Path(line.rsplit(": ", 1)[1])
+        name = line.removeprefix("Downloaded ").split(",", 1)[0]
+        if path.read_bytes() != self.files[name]:
+            raise Broken(f"{path} is not {name}")
+        self.watched.count("files downloaded")
