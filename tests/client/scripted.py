@@ -103,7 +103,11 @@ class ScriptedServer:
 
 
 class ScriptedTerminal:
-    """A person: what they type is put in, what they see is read off."""
+    """A person: what they type is put in, what they see is read off.
+
+    Attributes:
+        slow_seconds: how long lines stand on the screen before `show` returns.
+    """
 
     def __init__(self, *, interactive: bool = True, shows_status: bool = False) -> None:
         self.interactive = interactive
@@ -113,6 +117,7 @@ class ScriptedTerminal:
         self.statuses: list[Status] = []
         self.notices: list[Notice] = []
         self.failure: Exception | None = None
+        self.slow_seconds = 0.0
         self._keys, self._typed = trio.open_memory_channel[str | UsageError](10_000)
         self._changed = trio.Event()
 
@@ -161,6 +166,8 @@ class ScriptedTerminal:
             self.batches.append(lines)
         for line in lines:
             self._show(line)
+        if self.slow_seconds:
+            await trio.sleep(self.slow_seconds)
 
     def _show(self, line: str) -> None:
         self.screen.append(line)

@@ -267,6 +267,21 @@ async def test_a_key_is_shown_once_over_restarts_and_always_acknowledged(
             await scene.server.dismiss()
 
 
+@pytest.mark.parametrize("slow_seconds", [LOGOUT_SECONDS_MAX + 1, 1000.0])
+async def test_what_a_slow_screen_shows_at_the_end_is_shown_once_or_the_end_comes_in_time(
+    slow_seconds: float, tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with _scene(tmp_path) as scene:
+        await scene.log_in()
+        scene.person.slow_seconds = slow_seconds
+        scene.server.say(_delivery(1, "hey dude"))
+        await scene.person.see("hans: hey dude")
+        scene.person.type("logout")
+        assert await scene.end() == 0
+    is_remembered = any(path.read_bytes() for path in tmp_path.glob("shown-*"))
+    assert is_remembered is (slow_seconds < 3 * LOGOUT_SECONDS_MAX)
+
+
 async def test_an_unwritable_state_directory_is_told_once(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:

@@ -19,7 +19,9 @@ from .delivery import Broken
 from .people import People
 from .scale import small_limits
 from .trouble import Trouble
-from .world import World
+from .world import Person, World
+
+NEVER = float("inf")
 
 STEPS = 150
 """Of a run, unless somebody wants another number."""
@@ -207,13 +209,18 @@ class _Run:
             marks = {other.user: len(other.screen) for other in staying}
             person.type("logout")
             await self._until(f"{person.user} has left", lambda: person.client is None)  # noqa: B023
+            line = f"{person.user} logged out"
+
+            def is_told(other: Person) -> bool:
+                return line in other.screen[marks[other.user] :]  # noqa: B023
+
+            free = [o for o in staying if world.watched.blocks.is_free(person.user, o.user, NEVER)]
+            await self._until(f"all are told that {line}", lambda: all(map(is_told, free)))  # noqa: B023
             await trio.sleep(3.0)
             for other in staying:
-                told = f"{person.user} logged out" in other.screen[marks[other.user] :]
-                if told and world.watched.blocks.has_blocked(person.user, other.user, 1e9):
-                    raise Broken(f"{other.user} was told that {person.user} left, who blocks them")
-                if not told and world.watched.blocks.is_free(person.user, other.user, 1e9):
-                    raise Broken(f"{other.user} was not told that {person.user} left")
+                blocks = world.watched.blocks.has_blocked(person.user, other.user, NEVER)
+                if blocks and is_told(other):
+                    raise Broken(f"{other.user} was told that {line}, who blocks them")
         await world.stop_server()
         if world.network.open_ends:
             raise Broken(f"connections are left open: {list(world.network.open_ends)}")

@@ -19,7 +19,8 @@ class SimulatedTerminal:
     """Behind the interface `Terminal`, for the life of one client.
 
     Attributes:
-        unrecorded: on the screen, but `show` has not returned: the client can't know.
+        unrecorded: what is on the screen and since when, though `show` has not returned: the
+            client can't know.
         stalled_until: the screen takes nothing before, as when Ctrl-S was pressed.
 
     Args:
@@ -33,7 +34,7 @@ class SimulatedTerminal:
     def __init__(
         self, chance: random.Random, see: Callable[[str], None], answers: Sequence[str]
     ) -> None:
-        self.unrecorded: dict[int, list[str]] = {}
+        self.unrecorded: dict[int, tuple[float, list[str]]] = {}
         self.stalled_until = 0.0
         self._chance = chance
         self._see = see
@@ -62,7 +63,7 @@ class SimulatedTerminal:
             await self._wait()
             self._batches += 1
             batch = self._batches
-            self.unrecorded[batch] = list(lines)
+            self.unrecorded[batch] = trio.current_time(), list(lines)
             for line in lines:
                 self._see(line)
             await self._wait()

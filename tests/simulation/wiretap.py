@@ -237,7 +237,7 @@ class Watched:
 
     def trace(self, text: str) -> None:
         """Write down what happens; the same in every run."""
-        self.lines.append(f"{self.now():11.6f} {text.replace(self._directory, '~')}")
+        self.lines.append(f"{self.now():11.6f} {text.replace(self._directory, '~')[:200]}")
 
     def count(self, what: str, amount: int = 1) -> None:
         """Count what happens."""

@@ -12,7 +12,7 @@ import trio
 from tests.core.invariants import check_invariants
 from trio_chat import limits
 from trio_chat.client import render
-from trio_chat.client.chat import Chat
+from trio_chat.client.chat import LOGOUT_SECONDS_MAX, Chat
 from trio_chat.client.connection import Connection, ConnectionLost, Refused
 from trio_chat.client.files.transfers import FileOptions
 from trio_chat.core.beginning import Settings
@@ -155,8 +155,9 @@ class Person:
     def client_ended(self, client: Client) -> None:
         world = self.world
         world.trace(f"the client of {self.user} has ended: {client.status}")
-        if client.was_killed:
-            for lines in client.terminal.unrecorded.values():
+        for since, lines in client.terminal.unrecorded.values():
+            # One that ends by itself has waited for its screen.
+            if client.was_killed or world.watched.now() >= since + LOGOUT_SECONDS_MAX:
                 for line in lines:
                     world.watched.delivery.forgotten(self.user, line)
                     world.watched.count("lines shown and not recorded")

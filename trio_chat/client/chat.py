@@ -54,7 +54,7 @@ from .status import Board, Line
 from .terminal import Terminal, TerminalGone
 
 LOGOUT_SECONDS_MAX = 3.0
-"""How long somebody who wants to leave is kept waiting for the server."""
+"""How long somebody who wants to leave is kept waiting for the server, and for the screen."""
 
 ACTIVE_SECONDS_MIN = 1.0
 """How often the server is told of lines that are of no interest to it."""
@@ -122,6 +122,7 @@ class Chat:
         self._reconnect_seconds = reconnect_seconds
         self._user = ""
         self._shown = ShownKeys()
+        self._showing = trio.Lock()  # while a message may be on the screen and not remembered
         self._logout: Exchange | None = None
         self._talk = trio.CancelScope()
         self._told_active = -math.inf
@@ -146,6 +147,10 @@ class Chat:
                 if self._ending is None:
                     self._ending = ending
                     await self._links.close(LOGOUT_SECONDS_MAX)
+                    # What stands on the screen has to be remembered, or it would come again.
+                    if self._showing.locked():
+                        with trio.move_on_after(LOGOUT_SECONDS_MAX):
+                            await self._showing.acquire()
                     nursery.cancel_scope.cancel()
 
             self._nursery = nursery
@@ -211,9 +216,10 @@ class Chat:
             while True:
                 batch = await self._session.receive()
                 notices, keys, ending = self._digest(batch)
-                if notices:
-                    await self._terminal.show(notices)
-                self._shown.add(keys)
+                async with self._showing:
+                    if notices:
+                        await self._terminal.show(notices)
+                    self._shown.add(keys)
                 await self._show_notice()
                 self._session.shown(batch)
                 self._tell_links(batch)
