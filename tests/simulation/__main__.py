@@ -28,8 +28,10 @@ def replay(result: Result) -> str:
 def describe_failure(result: Result) -> str:
     """Why a run has failed, what came before, and how to see all of it."""
     tail = "\n".join(result.lines[-TAIL_LINES:])
+    reason = (result.failure or "").splitlines()[-1]
+    details = "" if reason == result.failure else f"{result.failure}\n"
     return (
-        f"{tail}\nseed {result.seed} failed: {result.failure}\n"
+        f"{tail}\n{details}seed {result.seed} failed: {reason}\n"
         f"replay: {replay(result)}; the whole trace: --trace"
     )
 
@@ -40,9 +42,9 @@ def print_counts(counts: Counter[str]) -> None:
         print(f"  {name:<32}{counts[name]:>12,}")
 
 
-def run_one(seed: int, steps: int, *, trace: bool) -> bool:
+def run_one(seed: int, steps: int, *, from_outside: bool, trace: bool) -> bool:
     """Run a seed; return whether all was well."""
-    result = simulate(seed, steps)
+    result = simulate(seed, steps, from_outside=from_outside)
     if trace:
         print("\n".join(result.lines))
     print_counts(Counter(result.counts))
@@ -55,16 +57,20 @@ def run_one(seed: int, steps: int, *, trace: bool) -> bool:
     return result.failure is None
 
 
-def run_many(first: int, seeds: int, steps: int, processes: int, stop_after: int) -> bool:
+def run_many(
+    first: int, seeds: int, steps: int, processes: int, stop_after: int, *, from_outside: bool
+) -> bool:
     """Run seeds in several processes; return whether all was well."""
     counts: Counter[str] = Counter()
     failed: list[int] = []
     started = told = time.monotonic()
     virtual, done = 0.0, 0
     with ProcessPoolExecutor(processes) as pool:
-        chunk = max(1, min(20, seeds // (4 * processes)))
+        chunk = max(1, min(20, seeds // (4 * processes))) if stop_after > 1 else 1
         results = pool.map(
-            partial(simulate, steps=steps), range(first, first + seeds), chunksize=chunk
+            partial(simulate, steps=steps, from_outside=from_outside),
+            range(first, first + seeds),
+            chunksize=chunk,
         )
         for result in results:
             done += 1
@@ -104,12 +110,21 @@ def main() -> int:
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--stop-after", type=int, default=5, help="so many failures (5)")
     parser.add_argument("--trace", action="store_true", help="with --seed: print all that happened")
+    parser.add_argument(
+        "--from-outside", action="store_true", help="do not check the server's own invariants"
+    )
     options = parser.parse_args()
+    steps, from_outside = options.steps, options.from_outside
     if options.seed is not None:
-        well = run_one(options.seed, options.steps, trace=options.trace)
+        well = run_one(options.seed, steps, from_outside=from_outside, trace=options.trace)
     else:
         well = run_many(
-            options.first, options.seeds, options.steps, options.processes, options.stop_after
+            options.first,
+            options.seeds,
+            steps,
+            options.processes,
+            options.stop_after,
+            from_outside=from_outside,
         )
     return 0 if well else 1
 

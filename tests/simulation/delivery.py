@@ -81,9 +81,7 @@ class Delivery:
             raise Broken(f"{note} was refused, then acknowledged")
         if note.acknowledged_at is None:
             note.acknowledged_at = self._now()
-        if note.kind == "message" and self._blocks.has_blocked(
-            note.to, note.sender, note.typed_at
-        ):
+        if note.kind == "message" and self._blocks.has_blocked(note.to, note.sender, note.typed_at):
             raise Broken(f"{note} was accepted, though {note.to} has blocked {note.sender}")
 
     def refused(self, number: int, code: str) -> None:

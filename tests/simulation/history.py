@@ -66,16 +66,12 @@ class History:
         """A login was refused."""
         self.sessions.remove(session)
 
-    def check_since(
-        self, asker: Session, sent_at: float, seconds: float, names: list[str]
-    ) -> None:
+    def check_since(self, asker: Session, sent_at: float, seconds: float, names: list[str]) -> None:
         """An answer to ``whoelsesince`` has come."""
         now = self._now()
         self.queries += 1
         others = [s for s in self.sessions if s.server == asker.server and s.user != asker.user]
-        must = {
-            s.user for s in others if s.was_certainly_online(now - seconds + INSTANT, sent_at)
-        }
+        must = {s.user for s in others if s.was_certainly_online(now - seconds + INSTANT, sent_at)}
         may = {s.user for s in others if s.was_maybe_online(sent_at - seconds - INSTANT, now)}
         if not must <= set(names) <= may or len(set(names)) < len(names):
             raise Broken(

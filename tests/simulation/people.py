@@ -27,6 +27,7 @@ class People:
             (30, self._message),
             (4, self._burst),
             (8, self._broadcast),
+            (1, self._flood),
             (6, self._whoelse),
             (6, self._whoelsesince),
             (7, self._block),
@@ -86,6 +87,10 @@ class People:
 
     def _broadcast(self, person: Person) -> None:
         self.say(person, "broadcast", "", self._text())
+
+    def _flood(self, person: Person) -> None:
+        for _ in range(12):
+            self.say(person, "broadcast", "", "x" * 700)
 
     def _private(self, person: Person) -> None:
         for _ in range(self._chance.choice((1, 1, 1, 5))):

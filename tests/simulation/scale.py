@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from unittest.mock import patch
 
 from trio_chat import limits
-from trio_chat.client import connection, link
+from trio_chat.client import link, session
 from trio_chat.client.files import transfers
 
 SMALL = {
@@ -38,7 +38,7 @@ def small_limits(chance: random.Random) -> Iterator[None]:
     with ExitStack() as undo:
         for name, value in chosen.items():
             undo.enter_context(patch.object(limits, name, value))
-        for module in (connection, link):
+        for module in (session, link):
             half = chosen["OUTBOX_BYTES_MAX"] // 2
             undo.enter_context(patch.object(module, "_UNANSWERED_BYTES_MAX", half))
         # Nobody looks at the status line, and making it anew is half of all that happens.

@@ -14,7 +14,6 @@ from collections.abc import Callable, Sequence
 import trio
 
 
-
 class SimulatedTerminal:
     """Behind the interface `Terminal`, for the life of one client.
 
@@ -42,7 +41,7 @@ class SimulatedTerminal:
         self._keys, self._typed = trio.open_memory_channel[str](10_000)
         self._turn = trio.Lock()
         self._batches = 0
-        self._seconds = chance.choice((0.0, 0.0, 0.001, 0.1))
+        self._seconds = chance.choice((0.0, 0.001, 0.1, 0.1, 1.0))
 
     def type(self, line: str) -> None:
         self._keys.send_nowait(line)
@@ -74,5 +73,3 @@ class SimulatedTerminal:
         chance = self._chance
         seconds = (4.0 if chance.random() < 0.01 else self._seconds) * chance.random()
         await trio.sleep_until(max(self.stalled_until, trio.current_time() + seconds))
-
-

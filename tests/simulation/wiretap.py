@@ -125,9 +125,7 @@ class ServerTap:
                 self._others(sent_at, reply["users"])
             case "whoelsesince" if code is None:
                 assert self.session is not None
-                world.history.check_since(
-                    self.session, sent_at, request["seconds"], reply["users"]
-                )
+                world.history.check_since(self.session, sent_at, request["seconds"], reply["users"])
             case "introduce" if code is None:
                 if world.blocks.has_blocked(request["user"], user, sent_at):
                     raise Broken(f"{user} was introduced to {request['user']}, who blocks them")
@@ -222,9 +220,7 @@ class PeerTap:
 class Watched:
     """What taps tell of, and to whom."""
 
-    def __init__(
-        self, clock: Callable[[], float], idle_seconds: float, directory: Path
-    ) -> None:
+    def __init__(self, clock: Callable[[], float], idle_seconds: float, directory: Path) -> None:
         self.now = clock
         self.idle_seconds = idle_seconds
         self.blocks = Blocks()

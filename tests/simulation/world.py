@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from unittest.mock import patch
 
@@ -13,11 +13,11 @@ from tests.core.invariants import check_invariants
 from trio_chat import limits
 from trio_chat.client import render
 from trio_chat.client.chat import LOGOUT_SECONDS_MAX, Chat
-from trio_chat.client.connection import Connection, ConnectionLost, Refused
 from trio_chat.client.files.transfers import FileOptions
+from trio_chat.client.session import Session, UnreachableError
 from trio_chat.core.beginning import Settings
 from trio_chat.core.broker import Broker
-from trio_chat.errors import ProtocolViolation
+from trio_chat.errors import FailureError
 from trio_chat.server import app
 from trio_chat.server.accounts import Accounts
 from trio_chat.server.credentials import Credentials
@@ -59,6 +59,9 @@ class Client:
         self.status: int | None = None
         self.was_killed = False
         self.transport: End | None = None
+        self.connections = 0
+        self.repeatable: dict[int, object] = {}
+        self._reconnect_seconds = world.chance.choice((0.0, 60.0, 60.0, 60.0))
         self._life = trio.CancelScope()
         self._peering = SimulatedPeering(
             world.network, person.host, port, world.everybody, world.watch_peers
@@ -66,27 +69,39 @@ class Client:
 
     async def run(self) -> None:
         world, person = self.person.world, self.person
+        session = Session("server:4000", self._connect, world.new_name())
         try:
             with self._life:
-                with trio.fail_after(limits.CONNECT_SECONDS_MAX):
-                    transport = self.transport = await world.network.connect(
-                        person.host, SERVER_HOST, SERVER_PORT
-                    )
-                    ServerTap(world.watched, person.user, world.servers, transport)
-                    connection = Connection(transport, world.new_name())
-                    await connection.greet()
-                options = FileOptions(person.directory / "downloads")
-                chat = Chat(
-                    self.terminal, connection, self._peering, "server:4000", person.directory, options
-                )
-                self.status = await chat.run()
-        except (OSError, trio.TooSlowError, ConnectionLost, Refused, ProtocolViolation) as error:
-            world.trace(f"{person.user} does not reach the server: {error!r}")
+                await session.open()
+                self.status = await Chat(
+                    self.terminal,
+                    session,
+                    self._peering,
+                    "server:4000",
+                    person.directory,
+                    FileOptions(person.directory / "downloads"),
+                    self._reconnect_seconds,
+                ).run()
+        except FailureError as error:
+            world.trace(f"{person.user} does not reach the server: {error}")
         finally:
-            if self.transport is not None:
-                self.transport.close()
+            session.close()
             self.ended.set()
             person.client_ended(self)
+
+    async def _connect(self) -> End:
+        """A new connection to the server."""
+        world, person = self.person.world, self.person
+        try:
+            transport = await world.network.connect(person.host, SERVER_HOST, SERVER_PORT)
+        except OSError as error:
+            raise UnreachableError("Nobody answers") from error
+        self.transport = transport
+        self.connections += 1
+        if self.connections > 1:
+            world.watched.count("reconnections tried")
+        ServerTap(world.watched, self, person.user, world.servers, transport)
+        return transport
 
     def kill(self, *, silently: bool = False) -> None:
         """As `kill -9` does: the system closes its connections, and nothing else is said.
@@ -277,6 +292,20 @@ class World:
             waiting = len(connection._outbox._unsent)
             if waiting > limits.OUTBOX_BYTES_MAX + limits.SERVER_LINE_BYTES_MAX:
                 raise Broken(f"{waiting} bytes wait for {connection.peer}")
+
+    def check_empty(self) -> None:
+        """Everybody has read everything and left: the server keeps nothing of them in memory."""
+        assert self._hub is not None
+        broker = self._hub._broker
+        left: dict[str, Collection[object]] = {
+            "connections": self._hub._connections,
+            "sessions": broker._sessions.by_id,
+            "mailboxes": broker._post.mailboxes,
+            "holders of files": broker._catalogue._holders,
+        }
+        for what, things in left.items():
+            if things:
+                raise Broken(f"{what} are left over: {list(things)}")
 
     def check_file(self, line: str) -> None:
         """A download says that it is complete: its bytes must be those that were registered."""

@@ -1,0 +1,204 @@
+"""The deliberate bugs: which text of which file becomes what."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+SEEDS_MAX = 200
+"""Within so many seeds each must be found."""
+
+
+class Bug(Struct, frozen=True):
+    """A deliberate bug.
+
+    Attributes:
+        name: what it breaks.
+        file: below `trio_chat`.
+        old: a text that stands there exactly once.
+        new: what becomes of it.
+    """
+
+    name: str
+    file: str
+    old: str
+    new: str
+
+
+BUGS = (
+    Bug(
+        "acknowledged before the commit",
+        "server/store_task.py",
+        "                await store.commit(job)\n                result = Committed(job.number)\n",
+        "                await submit(Committed(job.number))\n"
+        "                await store.commit(job)\n                continue\n",
+    ),
+    Bug(
+        "a commit that failed is taken for done",
+        "server/store_task.py",
+        "result = CommitFailed(job.number)",
+        "result = Committed(job.number)",
+    ),
+    Bug(
+        "what was sent is not sent again at the next login",
+        "core/post_office.py",
+        "        session.mailbox.sent = 0\n",
+        "",
+    ),
+    Bug(
+        "an acknowledgement covers all that was sent",
+        "core/mailboxes.py",
+        "while len(removed) < sent and letters[0].delivery.seq <= seq:",
+        "while len(removed) < sent:",
+    ),
+    Bug(
+        "wrong order after reading from disk",
+        "core/mailboxes.py",
+        "for delivery in reversed(missing):",
+        "for delivery in missing:",
+    ),
+    Bug(
+        "the window is filled from one too far",
+        "core/mailboxes.py",
+        "for index in range(start, self.sent)]",
+        "for index in range(start + (start > 0), self.sent)]",
+    ),
+    Bug(
+        "sequence numbers start again with the server",
+        "core/post_office.py",
+        "self.last_seq = last_seq",
+        "self.last_seq = 0",
+    ),
+    Bug(
+        "a batch of requests is cut one too short",
+        "server/connection.py",
+        "yield requests[start : start + limits.REQUESTS_BATCH_MAX]",
+        "yield requests[start : start + max(1, limits.REQUESTS_BATCH_MAX - 1)]",
+    ),
+    Bug(
+        "a wake-up of the outbox is lost",
+        "net/outbox.py",
+        "        self._unsent += data\n        self._work.set()\n",
+        "        self._unsent += data\n",
+    ),
+    Bug(
+        "the outbox drops what the socket did not take",
+        "net/outbox.py",
+        "del self._unsent[:taken]",
+        "del self._unsent[: taken + 1]",
+    ),
+    Bug(
+        "the client forgets what it has shown",
+        "client/shown.py",
+        "self._append(self.path, new)",
+        "pass",
+    ),
+    Bug(
+        "the client remembers before it shows",
+        "client/chat.py",
+        "                if lines:\n                    await self._terminal.show(lines)\n"
+        "                self._shown.add(keys)\n",
+        "                self._shown.add(keys)\n"
+        "                if lines:\n                    await self._terminal.show(lines)\n",
+    ),
+    Bug(
+        "a block does not hold for messages",
+        "core/broker.py",
+        "            or recipient in self._blockers_of.get(sender, ())\n",
+        "",
+    ),
+    Bug(
+        "a block does not hold for broadcasts",
+        "core/broker.py",
+        "if receiver != session.id and user not in blockers",
+        "if receiver != session.id",
+    ),
+    Bug(
+        "a block does not hold for presence",
+        "core/broker.py",
+        "if name != user and name not in blocked",
+        "if name != user",
+    ),
+    Bug(
+        "a block does not hold for introductions",
+        "core/broker.py",
+        "elif name in self._blocks.blockers_of(session.user):  # before",
+        "elif False:  # before",
+    ),
+    Bug(
+        "a block does not hold for searches",
+        "core/broker.py",
+        "if user not in blockers:\n                holders",
+        "if True:\n                holders",
+    ),
+    Bug(
+        "a block is confirmed and not kept",
+        "core/broker.py",
+        "        self._journal.add_block(change, now)\n",
+        "        if not on:\n            self._journal.add_block(change, now)\n"
+        "        else:\n            self._outgoing.send(session.id, wire.Ok(request.id))\n",
+    ),
+    Bug(
+        "an unblock is confirmed and not kept",
+        "core/broker.py",
+        "        self._journal.add_block(change, now)\n",
+        "        if on:\n            self._journal.add_block(change, now)\n"
+        "        else:\n            self._outgoing.send(session.id, wire.Ok(request.id))\n",
+    ),
+    Bug(
+        "nobody is told of a connection that was lost",
+        "core/broker.py",
+        "            self._announce(session.user, online=False)\n",
+        "            if session.last_id % 2:\n                self._announce(session.user, online=False)\n",
+    ),
+    Bug(
+        "whoelsesince knows only who is still online",
+        "core/presence.py",
+        "self._logouts[user] = now",
+        "self._logouts[user] = 0.0",
+    ),
+    Bug(
+        "whoelsesince goes by the login",
+        "core/presence.py",
+        "        self._logouts[user] = now",
+        "        self._logouts[user] = now - 10.0",
+    ),
+    Bug(
+        "what people do does not count as activity",
+        "core/broker.py",
+        "                session.deadline = idle_deadline\n",
+        "                pass\n",
+    ),
+    Bug(
+        "a line break lets a text look like somebody else's",
+        "client/render.py",
+        'CONTINUATION = "    "',
+        'CONTINUATION = ""',
+    ),
+    Bug(
+        "a private message is acknowledged before it is shown",
+        "client/link.py",
+        "                        await self._show(self.user, message.text)\n"
+        "                        shown = message.id\n",
+        "                        self._put(PrivateAck(message.id))\n"
+        "                        await self._show(self.user, message.text)\n",
+    ),
+    Bug(
+        "a piece of a file is written in another one's place",
+        "client/files/disk.py",
+        "        offset = self.manifest.span(piece)[0]\n        try:\n            while data:",
+        "        offset = self.manifest.span(max(0, piece - 1))[0]\n        try:\n            while data:",
+    ),
+    Bug(
+        "a connection that has gone is never forgotten",
+        "server/app.py",
+        "        hub.detach(connection)\n",
+        "",
+    ),
+    Bug(
+        "a session is not ended when the connection is",
+        "server/connection.py",
+        "        await submit(SessionClosed(self.session))\n",
+        "        if self._outbox._life.deadline != self._outbox._life.deadline:\n"
+        "            await submit(SessionClosed(self.session))\n",
+    ),
+)
