@@ -34,6 +34,7 @@ class Note:
         acknowledged_at: when its sender's client was told that it is safe.
         refusal: the code, if it was refused.
         shown: to whom, how often.
+        servers: to which of the servers it was sent.
     """
 
     def __init__(
@@ -49,11 +50,20 @@ class Note:
         self.acknowledged_at: float | None = None
         self.refusal: str | None = None
         self.shown: dict[str, int] = {}
+        self.servers: set[int] = set()
 
     @property
     def first_line(self) -> str:
         """What stands behind the number on a screen; the rest is on lines of its own."""
         return self.rest.split("\u2028")[0].replace("\t", "    ")
+
+    @property
+    def may_appear(self) -> bool:
+        """Whether it may be on a screen though it was refused.
+
+        What a server has died with may be done, and another one decides anew.
+        """
+        return self.refusal in (None, *MAY_APPEAR) or len(self.servers) > 1
 
     def __str__(self) -> str:
         return f"{self.kind} #{self.number} of {self.sender} to {self.to or 'all'}"
@@ -90,7 +100,7 @@ class Delivery:
         if note.acknowledged_at is not None:
             raise Broken(f"{note} was acknowledged, then refused: {code}")
         note.refusal = code
-        if note.shown and code not in MAY_APPEAR:
+        if note.shown and not note.may_appear:
             raise Broken(f"{note} was shown, then refused: {code}")
         if code == "blocked_by_recipient" and self._blocks.is_free(
             note.to, note.sender, note.typed_at
@@ -110,13 +120,13 @@ class Delivery:
             raise Broken(f"{user} was shown {rest!r} instead of {note.rest!r}: {note}")
         if (note.to or user) != user or sender == user:
             raise Broken(f"{note} was shown to {user}")
-        if note.refusal is not None and note.refusal not in MAY_APPEAR:
+        if not note.may_appear:
             raise Broken(f"{note} was shown, though it was refused: {note.refusal}")
         if user in note.shown:
             raise Broken(f"{note} was shown twice to {user}")
         note.shown[user] = 1
         stream = self._streams.setdefault((user, sender, note.kind), [])
-        if stream and stream[-1] > number:
+        if stream and stream[-1] > number and len(note.servers) < 2:
             raise Broken(f"{note} was shown after #{stream[-1]}")
         stream.append(number)
         # A link that was there before the block is another matter.
@@ -127,7 +137,7 @@ class Delivery:
         """A client died before it could know that this line was shown: it may come again."""
         match = SHOWN.fullmatch(line)
         note = self.notes[int(match[3])] if match else None
-        if note is not None and note.kind == "message":
+        if note is not None and note.kind != "private":
             del note.shown[user]
             self._streams[user, note.sender, note.kind].remove(note.number)
 

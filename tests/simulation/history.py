@@ -28,12 +28,13 @@ class Session:
         ended_at: when the client learned that the session has ended.
     """
 
-    def __init__(self, user: str, server: int, end: End, now: float) -> None:
+    def __init__(self, user: str, server: int, end: End, now: float, *, is_active: bool) -> None:
         self.user = user
         self.server = server
         self.asked_at = now
         self.began_at: float | None = None
-        self.proved_at = self.active_at = now
+        self.proved_at = now
+        self.active_at = now if is_active else -float("inf")
         self.ended_at: float | None = None
         self._end = end
 
@@ -57,8 +58,9 @@ class History:
         self.queries = 0
         self._now = clock
 
-    def login(self, user: str, server: int, end: End) -> Session:
-        session = Session(user, server, end, self._now())
+    def login(self, user: str, server: int, end: End, *, is_active: bool) -> Session:
+        """A login was sent, by the person or, as is no activity, by the client itself."""
+        session = Session(user, server, end, self._now(), is_active=is_active)
         self.sessions.append(session)
         return session
 

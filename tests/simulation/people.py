@@ -47,10 +47,10 @@ class People:
         person = self._world.persons[self._chance.choice(NAMES)]
         if person.client is None:
             self._start(person)
-        elif person.is_online:
-            spread(self._chance, *self._habits)(person)
-        elif person.client.welcome:
+        elif person.client.is_alone:
             person.type("logout")  # it goes on for private messages and files
+        elif person.client.welcome:
+            spread(self._chance, *self._habits)(person)
 
     def _start(self, person: Person) -> None:
         chance, right = self._chance, password_of(person.user)

@@ -169,7 +169,7 @@ class _Run:
                 client = person.client
                 if client is None:
                     person.start()
-                elif not person.is_online and client.welcome:
+                elif client.is_alone:
                     person.type("logout")
                 elif person.is_online and asked.get(person) is not client:
                     asked[person] = client

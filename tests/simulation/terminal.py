@@ -20,6 +20,7 @@ class SimulatedTerminal:
     Attributes:
         unrecorded: what is on the screen and since when, though `show` has not returned: the
             client can't know.
+        last_read: the line that the client has taken last.
         stalled_until: the screen takes nothing before, as when Ctrl-S was pressed.
 
     Args:
@@ -35,6 +36,7 @@ class SimulatedTerminal:
     ) -> None:
         self.unrecorded: dict[int, tuple[float, list[str]]] = {}
         self.stalled_until = 0.0
+        self.last_read = ""
         self._chance = chance
         self._see = see
         self._answers = deque(answers)
@@ -51,7 +53,8 @@ class SimulatedTerminal:
         return self._answers.popleft() if self._answers else None
 
     async def read_line(self) -> str | None:
-        return await self._typed.receive()
+        self.last_read = await self._typed.receive()
+        return self.last_read
 
     def status(self, text: str) -> None:
         pass

@@ -19,6 +19,11 @@ Json = dict[str, Any]
 ACTIVITY = ("message", "broadcast", "whoelse", "whoelsesince", "block", "unblock")
 """Requests that people make, and not clients by themselves."""
 
+REPLIES = ("ok", "sent", "users", "introduction", "registered", "found", "error")
+
+ALREADY_DONE = {"block": "already_blocked", "unblock": "not_blocked"}
+"""How a repetition of what was done is refused."""
+
 
 def number_in(text: str) -> int:
     """The number of a text, as `delivery` gives them out."""
@@ -44,14 +49,25 @@ class ServerTap:
 
     Attributes:
         session: once a login was sent.
+
+    Args:
+        world: that is told.
+        user: whose client it is.
+        server: which of the servers it reaches.
+        end: the client's.
+        earlier: requests of this client on any of its connections, by their numbers.
     """
 
-    def __init__(self, world: Watched, user: str, server: int, end: End) -> None:
+    def __init__(
+        self, world: Watched, user: str, server: int, end: End, earlier: dict[int, Json]
+    ) -> None:
         self.user = user
         self.session: Session | None = None
         self._world = world
         self._server = server
         self._end = end
+        self._earlier = earlier
+        self._repeated: set[int] = set()
         self._requests: dict[int, tuple[float, Json]] = {}
         self._seq = -1
         self._unacknowledged: list[int] = []
@@ -67,13 +83,28 @@ class ServerTap:
         kind = message["type"]
         world.trace(f"{self.user} > {message}")
         if kind in ("login", "resume"):
-            self.session = world.history.login(message["user"], self._server, self._end)
+            is_active = kind == "login"
+            self.session = world.history.login(
+                message["user"], self._server, self._end, is_active=is_active
+            )
         elif kind == "ack":
             self._unacknowledged = [s for s in self._unacknowledged if s > message["seq"]]
         if "id" in message:
             self._requests[message["id"]] = (now, message)
+            if kind not in ("login", "resume"):
+                self._note_repetition(message)
+            if kind in ("message", "broadcast"):
+                world.delivery.notes[number_in(message["text"])].servers.add(self._server)
             if len(self._requests) > limits.REQUESTS_UNANSWERED_MAX + 1:
                 raise Broken(f"{self.user} has {len(self._requests)} unanswered requests")
+
+    def _note_repetition(self, message: Json) -> None:
+        before = self._earlier.setdefault(message["id"], message)
+        if before is not message:
+            self._repeated.add(message["id"])
+            self._world.count("requests repeated")
+        if before != message:
+            raise Broken(f"{self.user} has used a number twice: {before}, {message}")
 
     # -- What the server says -------------------------------------------------------------------
 
@@ -86,22 +117,22 @@ class ServerTap:
             self._presence(message)
         elif kind == "closed":
             self._closed(message)
-        elif "id" in message:
+        elif "id" in message and kind in REPLIES:
             sent_at, request = self._requests.pop(message["id"])
             session = self.session
             if request["type"] in ("login", "resume"):
-                self._login_answered(kind)
+                self._login_answered(request["type"], kind)
             elif session is not None:
                 session.proved_at = max(session.proved_at, sent_at)
                 if request["type"] in ACTIVITY:
                     session.active_at = max(session.active_at, sent_at)
             self._answered(request, sent_at, message)
 
-    def _login_answered(self, kind: str) -> None:
+    def _login_answered(self, request: str, reply: str) -> None:
         assert self.session is not None
-        if kind == "ok":
+        if reply == "ok":
             self.session.began_at = self._world.now()
-            self._world.count("logins")
+            self._world.count("logins" if request == "login" else "resumptions")
         else:
             self._world.history.refused(self.session)
             self._world.count("logins refused")
@@ -120,7 +151,10 @@ class ServerTap:
             case "broadcast" if code is None:
                 world.delivery.acknowledged(number_in(request["text"]))
             case "block" | "unblock" as kind:
-                self._block_answered(kind, request["user"], code)
+                is_done = code is None or (
+                    request["id"] in self._repeated and code == ALREADY_DONE[kind]
+                )
+                self._block_answered(kind, request["user"], is_done, code)
             case "whoelse" if code is None:
                 self._others(sent_at, reply["users"])
             case "whoelsesince" if code is None:
@@ -137,14 +171,14 @@ class ServerTap:
             case "logout" if code is None and self.session is not None:
                 self.session.ended_at = world.now()
 
-    def _block_answered(self, kind: str, other: str, code: str | None) -> None:
+    def _block_answered(self, kind: str, other: str, is_done: bool, code: str | None) -> None:
         known = Known.UNSURE
-        if code is None:
+        if is_done:
             known = Known.BLOCKED if kind == "block" else Known.FREE
         elif code == "not_blocked":
             known = Known.FREE
         self._world.blocks.answered(self.user, other, known, self._world.now())
-        self._world.count(f"{kind}s {'done' if code is None else 'refused'}")
+        self._world.count(f"{kind}s {'done' if is_done else 'refused'}")
 
     def _delivery(self, message: Json) -> None:
         if message["seq"] <= self._seq:
@@ -152,8 +186,10 @@ class ServerTap:
         self._seq = message["seq"]
         self._unacknowledged.append(self._seq)
         # What the disk did not take was sent, and takes no place in the window any more.
-        is_exact = not any("not_stored" in what for what in self._world.counts)
-        if is_exact and len(self._unacknowledged) > limits.WINDOW_MESSAGES_MAX:
+        if (
+            not self._world.counts.get("disk full")
+            and len(self._unacknowledged) > limits.WINDOW_MESSAGES_MAX
+        ):
             raise Broken(f"{self.user} got more than a window of messages at once")
 
     def _closed(self, message: Json) -> None:

@@ -23,13 +23,14 @@ from trio_chat.server.accounts import Accounts
 from trio_chat.server.credentials import Credentials
 from trio_chat.server.hub import Hub
 
+from .blocks import Known
 from .delivery import Broken
 from .disk import Disk, SimulatedStore
 from .network import End, Network, VirtualListener
 from .peering import Everybody, SimulatedPeering
 from .terminal import SimulatedTerminal
 from .timeline import Timeline
-from .wiretap import PeerTap, ServerTap, Watched
+from .wiretap import Json, PeerTap, ServerTap, Watched, number_in
 
 SERVER_HOST = "10.0.0.1"
 SERVER_PORT = 4000
@@ -60,7 +61,9 @@ class Client:
         self.was_killed = False
         self.transport: End | None = None
         self.connections = 0
-        self.repeatable: dict[int, object] = {}
+        self.tap: ServerTap | None = None
+        self.is_alone = False
+        self._requests: dict[int, Json] = {}
         self._reconnect_seconds = world.chance.choice((0.0, 60.0, 60.0, 60.0))
         self._life = trio.CancelScope()
         self._peering = SimulatedPeering(
@@ -100,8 +103,21 @@ class Client:
         self.connections += 1
         if self.connections > 1:
             world.watched.count("reconnections tried")
-        ServerTap(world.watched, self, person.user, world.servers, transport)
+        self.tap = ServerTap(world.watched, person.user, world.servers, transport, self._requests)
         return transport
+
+    @property
+    def is_online(self) -> bool:
+        """Whether its person was let in, and it is connected as far as it knows."""
+        tap, transport = self.tap, self.transport
+        return (
+            self.welcome
+            and tap is not None
+            and tap.session is not None
+            and tap.session.began_at is not None
+            and transport is not None
+            and transport.informed_at is None
+        )
 
     def kill(self, *, silently: bool = False) -> None:
         """As `kill -9` does: the system closes its connections, and nothing else is said.
@@ -134,12 +150,7 @@ class Person:
     def is_online(self) -> bool:
         """Whether a client runs here that has let them in, and is connected as far as it knows."""
         client = self.client
-        return (
-            client is not None
-            and client.welcome
-            and client.transport is not None
-            and client.transport.informed_at is None
-        )
+        return client is not None and client.is_online
 
     def start(self, *passwords: str) -> Client:
         """Start a client; it is told who uses it, and these passwords."""
@@ -155,8 +166,14 @@ class Person:
         """A line appears on the screen."""
         self.world.trace(f"{self.user} | {line}")
         self.screen.append(line)
-        if line == render.WELCOME and self.client is not None:
-            self.client.welcome = True
+        client = self.client
+        assert client is not None
+        if line == render.WELCOME:
+            client.welcome = True
+        elif line.endswith(render.PEERS_GO_ON):
+            client.is_alone = True
+        elif line in (render.OUTBOX_FULL, render.NO_SERVER):
+            self._dropped(client.terminal.last_read)
         self.world.watched.delivery.shown(self.user, line)
         if line.startswith("Downloaded ") and ": " in line:
             self.world.check_file(line)
@@ -166,6 +183,17 @@ class Person:
         assert self.client is not None
         self.world.trace(f"{self.user} types {line!r}")
         self.client.terminal.type(line)
+
+    def _dropped(self, line: str) -> None:
+        """A line was not sent, as the person was told."""
+        kind, _, rest = line.partition(" ")
+        if kind in ("message", "broadcast"):
+            number = number_in(rest[rest.index("#") :])
+            self.world.watched.delivery.refused(number, "dropped by the client")
+        elif kind in ("block", "unblock"):
+            now = self.world.watched.now()
+            self.world.watched.blocks.answered(self.user, rest, Known.UNSURE, now)
+        self.world.watched.count("lines dropped by clients")
 
     def client_ended(self, client: Client) -> None:
         world = self.world
