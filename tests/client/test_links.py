@@ -419,6 +419,27 @@ async def test_a_new_link_replaces_one_whose_end_was_not_noticed(
     assert theirs._closed
 
 
+async def test_a_link_that_was_replaced_may_end_after_the_one_that_has_replaced_it(
+    party: Party, autojump_clock: MockClock
+) -> None:
+    hans, luke = await party.join("hans", "luke")
+    await _start(hans, luke)
+    ours, theirs = party.network.transports[0]
+    ours._other, theirs.capacity_bytes = None, 0  # the cable
+    hans.kill()
+    await luke.sees("hans logged out")
+    (again,) = await party.join("hans")
+    await luke.says("private hans are you there?")
+    luke.person.slow_seconds = 10
+    await _start(again, luke)
+    await luke.sees("Error. Your last private message to hans may not have arrived")
+    await again.says("stopprivate luke", "Stop private messaging with luke")
+    await luke.sees("hans has stopped private messaging")
+    await party.settle(60)
+    await _start(again, luke)
+    await _exchange(again, luke)
+
+
 # -- Without the server ----------------------------------------------------------------------
 
 

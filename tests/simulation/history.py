@@ -41,7 +41,7 @@ class Session:
     def was_certainly_online(self, since: float, until: float) -> bool:
         """Whether at some moment of a time."""
         began = self.began_at
-        return began is not None and began <= until and self.proved_at >= max(since, began)
+        return began is not None and began < until and self.proved_at >= max(since, began)
 
     def was_maybe_online(self, since: float, until: float) -> bool:
         """The same, if all that is not known was so."""
@@ -73,7 +73,11 @@ class History:
         now = self._now()
         self.queries += 1
         others = [s for s in self.sessions if s.server == asker.server and s.user != asker.user]
-        must = {s.user for s in others if s.was_certainly_online(now - seconds + INSTANT, sent_at)}
+        must = {
+            s.user
+            for s in others
+            if s.was_certainly_online(now - seconds + INSTANT, sent_at - INSTANT)
+        }
         may = {s.user for s in others if s.was_maybe_online(sent_at - seconds - INSTANT, now)}
         if not must <= set(names) <= may or len(set(names)) < len(names):
             raise Broken(

@@ -23,6 +23,9 @@ from .world import Client, Person, World
 
 NEVER = float("inf")
 
+MARK = 100_000.0
+"""No person asks who was online for so many seconds."""
+
 STEPS = 150
 """Of a run, unless somebody wants another number."""
 
@@ -160,9 +163,9 @@ class _Run:
         await self._all_leave()
 
     async def _all_online(self) -> None:
-        """Everybody is, and has nothing left to do that was typed before."""
+        """Everybody is, and their clients have done all that was typed before."""
         persons = self.world.persons.values()
-        asked: dict[Person, Client] = {}
+        asked: dict[Client, float] = {}
 
         def try_again() -> bool:
             for person in persons:
@@ -171,13 +174,15 @@ class _Run:
                     person.start()
                 elif client.is_alone:
                     person.type("logout")
-                elif person.is_online and asked.get(person) is not client:
-                    asked[person] = client
-                    self.world.watched.others.pop(person.user, None)
-                    person.type("whoelse")
-            others = self.world.watched.others
+                elif client.is_online and client not in asked:
+                    asked[client] = MARK + len(asked)
+                    person.type(f"whoelsesince {asked[client]:.0f}")
+            marks = self.world.watched.marks
             return all(
-                p.is_online and p.user in others and asked.get(p) is p.client for p in persons
+                client is not None
+                and client.is_online
+                and marks.get(client.person.user) == asked.get(client)
+                for client in [person.client for person in persons]
             )
 
         await self._until("everybody is online", try_again)

@@ -158,6 +158,7 @@ class ServerTap:
             case "whoelse" if code is None:
                 self._others(sent_at, reply["users"])
             case "whoelsesince" if code is None:
+                world.marks[user] = request["seconds"]
                 assert self.session is not None
                 world.history.check_since(self.session, sent_at, request["seconds"], reply["users"])
             case "introduce" if code is None:
@@ -263,6 +264,7 @@ class Watched:
         self.delivery = Delivery(self.blocks, clock)
         self.history = History(clock)
         self.counts: dict[str, int] = {}
+        self.marks: dict[str, float] = {}  # what each user has asked `whoelsesince` last
         self.others: dict[str, list[str]] = {}  # what each user was told last
         self.lines: list[str] = []
         self._directory = str(directory)

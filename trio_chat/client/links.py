@@ -318,7 +318,7 @@ class Links:
             ending = await link.run()
             if link.unanswered:
                 await self._show([render.private_unconfirmed(user, link.unanswered)])
-            was_replaced = self._links[user] is not link
+            was_replaced = self._links.get(user) is not link
             if not was_replaced:
                 del self._links[user]
                 self._change()
