@@ -84,6 +84,9 @@ requests. At much lower rates this bound lets those who flood be a little faster
 WINDOW_MESSAGES_MAX = 256
 """Messages sent to a client and not yet acknowledged by it; the rest waits in its mailbox."""
 
+WINDOW_TEXT_BYTES_MAX = 64 * 1024
+"""The same in bytes of text: or long messages would fill the outbox of one who reads well."""
+
 MAILBOX_MESSAGES_MAX = 10_000
 """Messages waiting for one user; the next sender is told that the mailbox is full."""
 
@@ -309,6 +312,10 @@ assert LOGIN_LINE_BYTES_MAX > 6 * (NAME_BYTES_MAX + PASSWORD_BYTES_MAX) + 1024
 assert SERVER_LINE_BYTES_MAX > CONNECTIONS_MAX * (NAME_BYTES_MAX + 4)
 assert LINE_BYTES_MAX >= LOGIN_LINE_BYTES_MAX
 assert OUTBOX_BYTES_MAX > LINE_BYTES_MAX
+assert WINDOW_TEXT_BYTES_MAX >= TEXT_BYTES_MAX, "the longest message must fit the window"
+assert OUTBOX_BYTES_MAX > 6 * WINDOW_TEXT_BYTES_MAX + 1024 * WINDOW_MESSAGES_MAX, (
+    "a whole window, fully escaped, must leave room in the outbox"
+)
 assert CONNECTIONS_PER_ADDRESS_MAX < CONNECTIONS_MAX
 assert RECEIVE_BYTES_BURST_MAX > 6 * MAILBOX_BYTES_MAX, "a full mailbox is sent without a pause"
 assert KEYS_REMEMBERED_MAX > MAILBOX_MESSAGES_MAX + REQUESTS_UNANSWERED_MAX, (

@@ -117,6 +117,9 @@ def _check_mailbox(broker: Broker, mailbox: Mailbox) -> None:
         assert mailbox.bytes == in_memory
 
     assert 0 <= mailbox.sent <= min(len(letters), limits.WINDOW_MESSAGES_MAX)
+    sent = letters[: mailbox.sent]
+    assert mailbox.sent_bytes == sum(letter.bytes for letter in sent)
+    assert mailbox.sent_bytes <= limits.WINDOW_TEXT_BYTES_MAX
     online = broker._presence.online.get(mailbox.user)
     if mailbox.session == NOBODY:
         assert mailbox.sent == 0

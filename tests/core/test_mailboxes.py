@@ -13,6 +13,31 @@ def small_window(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "WINDOW_MESSAGES_MAX", 2)
 
 
+def test_a_window_is_bounded_in_bytes_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "WINDOW_TEXT_BYTES_MAX", 10)
+    book = Playbook("hans", "luke")
+    book.play("""
+        hans: message 2 luke 12345
+            luke < delivery 1 hans pc-hans 2 12345
+        hans: message 3 luke 123456
+            ...
+        hans: message 4 luke 1
+            ...
+        luke: ack 1
+            hans < ok 2
+            luke < delivery 2 hans pc-hans 3 123456
+            luke < delivery 3 hans pc-hans 4 1
+        """)
+    book.do("close luke")
+    book.play("""
+        log in luke
+            ...
+            luke < delivery 2 hans pc-hans 3 123456
+            luke < delivery 3 hans pc-hans 4 1
+            hans < presence luke true
+        """)
+
+
 def test_a_message_to_somebody_offline_is_delivered_at_the_next_login() -> None:
     Playbook("hans").play("""
         hans: message 2 luke "Let's rock"

@@ -40,9 +40,9 @@ BUGS = (
     ),
     Bug(
         "what was sent is not sent again at the next login",
-        "core/post_office.py",
-        "        session.mailbox.sent = 0\n",
-        "",
+        "core/mailboxes.py",
+        "        self.sent = self.sent_bytes = 0\n\n    def acknowledge",
+        "\n    def acknowledge",
     ),
     Bug(
         "an acknowledgement covers all that was sent",
@@ -57,10 +57,11 @@ BUGS = (
         "for delivery in missing:",
     ),
     Bug(
-        "the window is filled from one too far",
+        "the last place of the window is counted and not sent",
         "core/mailboxes.py",
-        "for index in range(start, self.sent)]",
-        "for index in range(start + (start > 0), self.sent)]",
+        "            letters.append(letter)\n            self.sent,",
+        "            if index != limits.WINDOW_MESSAGES_MAX - 1:\n"
+        "                letters.append(letter)\n            self.sent,",
     ),
     Bug(
         "sequence numbers start again with the server",
@@ -99,6 +100,25 @@ BUGS = (
         "                self._shown.add(keys)\n",
         "                self._shown.add(keys)\n"
         "                if lines:\n                    await self._terminal.show(lines)\n",
+    ),
+    Bug(
+        "the client does not send again what had no answer",
+        "client/session.py",
+        "            if exchange.is_wanted:\n                self._put(exchange)\n",
+        "            if exchange.is_wanted and exchange.is_sent:\n                continue\n"
+        "            if exchange.is_wanted:\n                self._put(exchange)\n",
+    ),
+    Bug(
+        "the client sends again in the wrong order",
+        "client/session.py",
+        "for exchange in list(self._exchanges.values()):",
+        "for exchange in reversed(list(self._exchanges.values())):",
+    ),
+    Bug(
+        "the client shows a repeated broadcast again",
+        "client/chat.py",
+        "case wire.Delivery() | wire.Announcement():",
+        "case wire.Delivery():",
     ),
     Bug(
         "a block does not hold for messages",
@@ -149,6 +169,19 @@ BUGS = (
         "core/broker.py",
         "            self._announce(session.user, online=False)\n",
         "            if session.last_id % 2:\n                self._announce(session.user, online=False)\n",
+    ),
+    Bug(
+        "everybody is told of a session that goes on elsewhere",
+        "core/broker.py",
+        "        self._enter(session, ghost.user)\n",
+        "        self._enter(session, ghost.user)\n"
+        "        self._announce(ghost.user, online=True)\n",
+    ),
+    Bug(
+        "a broadcast leaves out who came last",
+        "core/broker.py",
+        "self._outgoing.send_many(receivers, announcement)",
+        "self._outgoing.send_many(receivers[: -1 if request.id % 3 == 0 else None], announcement)",
     ),
     Bug(
         "whoelsesince knows only who is still online",

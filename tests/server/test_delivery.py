@@ -183,6 +183,24 @@ async def test_who_does_not_acknowledge_gets_a_window_of_messages_and_later_the_
     await yoda.expect_nothing()
 
 
+async def test_a_mailbox_of_long_messages_does_not_end_the_connection_of_who_reads_it(
+    autojump_clock: MockClock, chat: Chat
+) -> None:
+    """All at once they would be more than an outbox takes, at every login again."""
+    count = limits.WINDOW_MESSAGES_MAX
+    assert count * limits.TEXT_BYTES_MAX > limits.OUTBOX_BYTES_MAX
+    hans = await chat.login("hans")
+    await send_offline(
+        hans, "yoda", *[f"{number:{limits.TEXT_BYTES_MAX}}" for number in range(count)]
+    )
+    yoda = await chat.login("yoda")
+    for number in range(count):
+        delivery = await yoda.expect(wire.Delivery)
+        assert int(delivery.text) == number
+        await yoda.acknowledge(delivery.seq)
+    await yoda.expect_nothing()
+
+
 # -- What an ok means ----------------------------------------------------------------------------
 
 

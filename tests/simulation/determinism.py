@@ -41,7 +41,7 @@ def _determined(seed: int) -> Iterator[None]:
         await trio.lowlevel.checkpoint_if_cancelled()
         with trio.CancelScope(shield=True):  # a thread that has begun is not given up
             await trio.sleep(chance.random() * THREAD_SECONDS_MAX)
-            return function(*args)
+        return function(*args)
 
     def call(function: Callable[..., T], *args: object) -> T:
         return function(*args)

@@ -320,8 +320,7 @@ class Network:
         chance = self._chance
         delay = chance.random() * self._delay_max
         await trio.sleep(2 * delay)
-        while (until := self._away_until(host, to_host)) > trio.current_time():
-            await trio.sleep_until(until)
+        await trio.sleep_until(self._away_until(host, to_host))
         accept = self._listeners.get((to_host, port))
         if accept is None:
             self.count("connections refused")

@@ -16,13 +16,11 @@ from trio_chat.client import link, session
 from trio_chat.client.files import transfers
 
 SMALL = {
-    "WINDOW_MESSAGES_MAX": (2, 5, 256),
     "MAILBOX_MESSAGES_MAX": (12, 40, 10_000),
     "REQUESTS_BATCH_MAX": (1, 2, 3, 256),
     "REQUESTS_ROUND_MAX": (2, 8, 1024),
     "COMMANDS_QUEUE_MAX": (1, 3, 1024),
     "UNSAFE_MESSAGES_MAX": (10, 100_000, 100_000),
-    "OUTBOX_BYTES_MAX": (3000, 20_000, 1024 * 1024),
     "REQUESTS_UNANSWERED_MAX": (3, 10, 256),
     "PRIVATE_UNANSWERED_MAX": (2, 256),
     "CLEANUP_DELAY_SECONDS": (0.05, 1.0, 10.0),
@@ -30,16 +28,25 @@ SMALL = {
 }
 """What each bound may be in a run."""
 
+SIZES = (
+    {"OUTBOX_BYTES_MAX": 3500, "WINDOW_MESSAGES_MAX": 3, "WINDOW_TEXT_BYTES_MAX": 1000},
+    {"OUTBOX_BYTES_MAX": 20_000, "WINDOW_MESSAGES_MAX": 2, "WINDOW_TEXT_BYTES_MAX": 1000},
+    {"OUTBOX_BYTES_MAX": 20_000, "WINDOW_MESSAGES_MAX": 20, "WINDOW_TEXT_BYTES_MAX": 4000},
+    {},
+)
+"""The same of those that depend on each other: a window must fit the outbox."""
+
 
 @contextmanager
 def small_limits(chance: random.Random) -> Iterator[None]:
     """Shrink limits for the length of a block."""
     chosen = {name: chance.choice(values) for name, values in SMALL.items()}
+    chosen |= chance.choice(SIZES)
     with ExitStack() as undo:
         for name, value in chosen.items():
             undo.enter_context(patch.object(limits, name, value))
         for module in (session, link):
-            half = chosen["OUTBOX_BYTES_MAX"] // 2
+            half = limits.OUTBOX_BYTES_MAX // 2
             undo.enter_context(patch.object(module, "_UNANSWERED_BYTES_MAX", half))
         # Nobody looks at the status line, and making it anew is half of all that happens.
         undo.enter_context(patch.object(transfers, "STATUS_SECONDS", 1000.0))

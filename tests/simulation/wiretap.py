@@ -21,6 +21,8 @@ ACTIVITY = ("message", "broadcast", "whoelse", "whoelsesince", "block", "unblock
 
 REPLIES = ("ok", "sent", "users", "introduction", "registered", "found", "error")
 
+VIOLATIONS = ("bad_line", "line_too_long", "wrong_phase", "wrong_version", "id_not_increasing")
+
 ALREADY_DONE = {"block": "already_blocked", "unblock": "not_blocked"}
 """How a repetition of what was done is refused."""
 
@@ -70,6 +72,7 @@ class ServerTap:
         self._repeated: set[int] = set()
         self._requests: dict[int, tuple[float, Json]] = {}
         self._seq = -1
+        self._announced: dict[str, int] = {}  # the number of each sender's latest broadcast
         self._unacknowledged: list[int] = []
         self._known: set[str] | None = None  # who is online, by the last answer and the news since
         self._known_at = 0.0
@@ -113,10 +116,14 @@ class ServerTap:
         kind = message["type"]
         if kind == "delivery":
             self._delivery(message)
+        elif kind == "announcement":
+            self._announcement(message)
         elif kind == "presence":
             self._presence(message)
         elif kind == "closed":
             self._closed(message)
+        elif kind == "error" and message["code"] in VIOLATIONS:
+            raise Broken(f"the client of {self.user} has broken the protocol: {message}")
         elif "id" in message and kind in REPLIES:
             sent_at, request = self._requests.pop(message["id"])
             session = self.session
@@ -138,39 +145,41 @@ class ServerTap:
             self._world.count("logins refused")
 
     def _answered(self, request: Json, sent_at: float, reply: Json) -> None:
-        world, user = self._world, self.user
-        code = reply.get("code")
+        world, code = self._world, reply.get("code")
         match request["type"]:
-            case "message":
-                number = number_in(request["text"])
-                if code is None:
-                    world.delivery.acknowledged(number)
-                else:
-                    world.delivery.refused(number, code)
-                    world.count(f"refused: {code}")
-            case "broadcast" if code is None:
-                world.delivery.acknowledged(number_in(request["text"]))
+            case "message" | "broadcast":
+                self._text_answered(number_in(request["text"]), code)
             case "block" | "unblock" as kind:
                 is_done = code is None or (
                     request["id"] in self._repeated and code == ALREADY_DONE[kind]
                 )
                 self._block_answered(kind, request["user"], is_done, code)
+            case "introduce" if code is None:
+                self._told_of(request["user"], sent_at)
+                world.count("introductions")
+            case "search" if code is None:
+                for holder in reply.get("holders", ()):
+                    self._told_of(holder["user"], sent_at)
             case "whoelse" if code is None:
                 self._others(sent_at, reply["users"])
             case "whoelsesince" if code is None:
-                world.marks[user] = request["seconds"]
                 assert self.session is not None
+                world.marks[self.user] = request["seconds"]
                 world.history.check_since(self.session, sent_at, request["seconds"], reply["users"])
-            case "introduce" if code is None:
-                if world.blocks.has_blocked(request["user"], user, sent_at):
-                    raise Broken(f"{user} was introduced to {request['user']}, who blocks them")
-                world.count("introductions")
-            case "search":
-                for holder in reply.get("holders", ()):
-                    if world.blocks.has_blocked(holder["user"], user, sent_at):
-                        raise Broken(f"{user} was told of a file of {holder['user']}")
             case "logout" if code is None and self.session is not None:
                 self.session.ended_at = world.now()
+
+    def _text_answered(self, number: int, code: str | None) -> None:
+        if code is None:
+            self._world.delivery.acknowledged(number)
+        else:
+            self._world.delivery.refused(number, code)
+            self._world.count(f"refused: {code}")
+
+    def _told_of(self, other: str, asked_at: float) -> None:
+        """Where to find another user, who must not have blocked this one."""
+        if self._world.blocks.has_blocked(other, self.user, asked_at):
+            raise Broken(f"{self.user} was told where {other} is, who blocks them")
 
     def _block_answered(self, kind: str, other: str, is_done: bool, code: str | None) -> None:
         known = Known.UNSURE
@@ -192,6 +201,21 @@ class ServerTap:
             and len(self._unacknowledged) > limits.WINDOW_MESSAGES_MAX
         ):
             raise Broken(f"{self.user} got more than a window of messages at once")
+
+    def _announcement(self, message: Json) -> None:
+        """Between two broadcasts that came on one connection none is left out."""
+        sender, number = message["from"], number_in(message["text"])
+        delivery = self._world.delivery
+        last = self._announced.get(sender, number)
+        for between in range(last + 1, number):
+            note = delivery.notes[between]
+            if (
+                (note.kind, note.sender, note.servers) == ("broadcast", sender, {self._server})
+                and note.acknowledged_at is not None
+                and self._world.blocks.is_free(self.user, sender, note.typed_at)
+            ):
+                raise Broken(f"{note} did not reach {self.user}, who was there")
+        self._announced[sender] = number
 
     def _closed(self, message: Json) -> None:
         self._world.count(f"closed: {message['code']}")

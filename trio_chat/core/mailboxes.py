@@ -60,6 +60,7 @@ class Mailbox:
         loading: whether what is on disk is being read.
         letters: in memory, in order of ``seq``.
         sent: how many of `letters`, from the first, were sent to the session.
+        sent_bytes: of text in these.
         stored: how many messages, older than all `letters`, are on disk only.
         bytes: of text in all of them.
         acknowledged: the ``seq`` up to which the owner has acknowledged.
@@ -72,6 +73,7 @@ class Mailbox:
         "letters",
         "loading",
         "sent",
+        "sent_bytes",
         "session",
         "stored",
         "user",
@@ -83,7 +85,7 @@ class Mailbox:
         self.is_journalled = False
         self.loading = False
         self.letters: deque[Letter] = deque()
-        self.sent = 0
+        self.sent = self.sent_bytes = 0
         self.stored = stored
         self.bytes = stored_bytes
         self.acknowledged = 0
@@ -105,18 +107,35 @@ class Mailbox:
         letters.append(letter)
         self.bytes = size
         # What waits goes first: the new one is next only if all before it were sent.
-        if self.session == NOBODY or sent != count or sent >= limits.WINDOW_MESSAGES_MAX:
+        size = self.sent_bytes + letter.bytes
+        if (
+            self.session == NOBODY
+            or sent != count
+            or sent >= limits.WINDOW_MESSAGES_MAX
+            or size > limits.WINDOW_TEXT_BYTES_MAX
+        ):
             return NOBODY
-        self.sent = sent + 1
+        self.sent, self.sent_bytes = sent + 1, size
         return self.session
 
     def next_to_send(self) -> list[Letter]:
         """Fill the window of the session: the messages to send to it now."""
         if self.session == NOBODY:
             return []
-        start = self.sent
-        self.sent = min(limits.WINDOW_MESSAGES_MAX, len(self.letters))
-        return [self.letters[index] for index in range(start, self.sent)]
+        letters = []
+        for index in range(self.sent, min(limits.WINDOW_MESSAGES_MAX, len(self.letters))):
+            letter = self.letters[index]
+            size = self.sent_bytes + letter.bytes
+            if size > limits.WINDOW_TEXT_BYTES_MAX:
+                break
+            letters.append(letter)
+            self.sent, self.sent_bytes = index + 1, size
+        return letters
+
+    def take_back(self) -> None:
+        """The owner has gone: what was sent and not acknowledged is to be sent again."""
+        self.session = NOBODY
+        self.sent = self.sent_bytes = 0
 
     def acknowledge(self, seq: int) -> list[Letter]:
         """Remove the sent messages up to ``seq``; return them."""
@@ -133,7 +152,9 @@ class Mailbox:
             if not removed:
                 return []
         self.sent = sent - len(removed)
-        self.bytes -= sum([letter.bytes for letter in removed])
+        size = sum([letter.bytes for letter in removed])
+        self.bytes -= size
+        self.sent_bytes -= size
         self.acknowledged = removed[-1].delivery.seq
         return removed
 
@@ -164,6 +185,7 @@ class Mailbox:
         for index, letter in enumerate(self.letters):
             if letter.delivery.seq in seqs:
                 self.bytes -= letter.bytes
+                self.sent_bytes -= letter.bytes if index < self.sent else 0
             else:
                 kept.append(letter)
                 sent += index < self.sent

@@ -99,8 +99,7 @@ class PostOffice:
     def leave(self, session: Session) -> None:
         """Somebody has gone; what they did not acknowledge is sent again at the next login."""
         session.history.highest = max(session.history.highest, session.last_id)
-        session.mailbox.session = NOBODY
-        session.mailbox.sent = 0
+        session.mailbox.take_back()
         self.mailboxes.tidy(session.user)
 
     # -- Messages come and go ------------------------------------------------------------------
