@@ -4,6 +4,7 @@ PYTHON ?= python3
 PORT ?= 4000
 BLOCK_DURATION ?= 60
 TIMEOUT ?= 600
+SEEDS ?= 200
 SECONDS ?= 600
 TARGET ?= all
 MINUTES ?= 10
@@ -13,7 +14,7 @@ SETUP := .venv/ready
 SETUP_DEV := .venv/ready-dev
 SETUP_FUZZ := .venv/ready-fuzz
 
-.PHONY: help setup setup-dev setup-fuzz run run-server run-client stop test check fuzz abuse soak report pictures fmt clean
+.PHONY: help setup setup-dev setup-fuzz run run-server run-client stop test check simulate mutants fuzz abuse soak report pictures fmt clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -65,6 +66,12 @@ check: $(SETUP_DEV) ## Format, lint, types, layers, tests, coverage: what must p
 	@$(BIN)/python -m coverage erase
 	@$(BIN)/python -m pytest -n auto -q --cov=trio_chat --cov-report=
 	@$(BIN)/python -m coverage report --include='trio_chat/core/*,trio_chat/protocol/*,trio_chat/swarm/*' --fail-under=95
+
+simulate: $(SETUP_DEV) ## Run the whole system in virtual time, by SEEDS seeds (see docs/testing.md)
+	@$(BIN)/python -m tests.simulation --seeds $(SEEDS)
+
+mutants: $(SETUP_DEV) ## Put deliberate bugs into copies of the program; the simulation must find each
+	@$(BIN)/python -m tests.mutants
 
 fuzz: $(SETUP_FUZZ) ## Fuzz TARGET (all of them) for SECONDS each
 	@$(BIN)/python -m tests.fuzz $(TARGET) --seconds $(SECONDS)

@@ -96,10 +96,10 @@ BUGS = (
     Bug(
         "the client remembers before it shows",
         "client/chat.py",
-        "                if lines:\n                    await self._terminal.show(lines)\n"
-        "                self._shown.add(keys)\n",
-        "                self._shown.add(keys)\n"
-        "                if lines:\n                    await self._terminal.show(lines)\n",
+        "                        await self._terminal.show(lines)\n"
+        "                    self._shown.add(keys)\n",
+        "                        self._shown.add(keys)\n"
+        "                        await self._terminal.show(lines)\n",
     ),
     Bug(
         "the client does not send again what had no answer",

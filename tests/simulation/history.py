@@ -68,6 +68,15 @@ class History:
         """A login was refused."""
         self.sessions.remove(session)
 
+    def has_ghost(self, session: Session) -> bool:
+        """Whether the server had not noticed the end of an earlier session of this user."""
+        since = session.asked_at
+        return any(
+            other.user == session.user and other.server == session.server
+            for other in self.sessions
+            if other is not session and other.was_maybe_online(since, since)
+        )
+
     def check_since(self, asker: Session, sent_at: float, seconds: float, names: list[str]) -> None:
         """An answer to ``whoelsesince`` has come."""
         now = self._now()

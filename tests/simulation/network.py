@@ -345,20 +345,18 @@ class Network:
 
     def cut(self, end: End, *, clean: bool) -> None:
         """End a connection for both ends: what is on its way is lost, or arrives first."""
-        for one in (end, end.other):
+        ends = (end, end.other)
+        for one in ends:
             if clean:
-                self.send_event(one.other, one.end_arrives)
-                self._arrive_lost(one)
+                self.send_event(one, one.other.end_arrives)
             else:
                 one.path.lost = True
                 one.break_()
-
-    def _arrive_lost(self, end: End) -> None:
-        """What is sent from here from now on is answered with a reset."""
-        path, lost = end.path, Path(end.path.delay)
-        lost.lost = True
-        end.path = lost
-        self.timeline.after(path.delay * 2 + 0.001, end.break_)
+        if clean:  # what is sent from now on is answered with a reset
+            for one in ends:
+                self.timeline.at(one.path.last_arrival + 0.01, one.other.break_)
+                one.path = Path(one.path.delay)
+                one.path.lost = True
 
     def half_open(self, end: End) -> None:
         """One end learns that the connection is gone, the other one when keep-alive says so."""

@@ -28,7 +28,7 @@ SMALL = {
 }
 """What each bound may be in a run."""
 
-SIZES = (
+SIZES: tuple[dict[str, int], ...] = (
     {"OUTBOX_BYTES_MAX": 3500, "WINDOW_MESSAGES_MAX": 3, "WINDOW_TEXT_BYTES_MAX": 1000},
     {"OUTBOX_BYTES_MAX": 20_000, "WINDOW_MESSAGES_MAX": 2, "WINDOW_TEXT_BYTES_MAX": 1000},
     {"OUTBOX_BYTES_MAX": 20_000, "WINDOW_MESSAGES_MAX": 20, "WINDOW_TEXT_BYTES_MAX": 4000},

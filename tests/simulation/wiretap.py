@@ -140,6 +140,8 @@ class ServerTap:
         if reply == "ok":
             self.session.began_at = self._world.now()
             self._world.count("logins" if request == "login" else "resumptions")
+            if request == "resume" and self._world.history.has_ghost(self.session):
+                self._world.count("sessions taken over")
         else:
             self._world.history.refused(self.session)
             self._world.count("logins refused")
