@@ -8,6 +8,7 @@ that is, the seed decides. While the disk is full every commit fails, and change
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import trio
 
@@ -72,6 +73,9 @@ class SimulatedStore:
         result = await self._disk.durable.load(user)
         await self._wait()
         return result
+
+    async def back_up(self, path: Path) -> None:
+        raise NotImplementedError  # an operator's command, which no person types
 
     async def close(self) -> None:
         await trio.lowlevel.checkpoint()

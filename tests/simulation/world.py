@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from pathlib import Path
 from unittest.mock import patch
 
@@ -22,6 +22,7 @@ from trio_chat.server import app
 from trio_chat.server.accounts import Accounts
 from trio_chat.server.credentials import Credentials
 from trio_chat.server.hub import Hub
+from trio_chat.server.log import Log
 
 from .blocks import Known
 from .delivery import Broken
@@ -271,7 +272,7 @@ class World:
         self._store = self.disk.open()
         listener = VirtualListener(self.network, SERVER_HOST, SERVER_PORT)
 
-        def make_hub(broker: Broker, log: Callable[[str], None] | None) -> Hub:
+        def make_hub(broker: Broker, log: Log | None) -> Hub:
             self._hub = Hub(broker, log)
             return self._hub
 
@@ -283,6 +284,7 @@ class World:
                     self._accounts,
                     self.settings,
                     stop=self._stop,
+                    alarm=lambda record: self.trace(f"alarm: {record.text}"),
                     task_status=task_status,
                 )
         finally:
