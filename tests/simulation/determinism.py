@@ -14,7 +14,7 @@ import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
-from typing import Any, TypeVar
+from typing import TypeVar
 from unittest.mock import patch
 
 import trio
@@ -84,9 +84,3 @@ def _no_signals(*_: signal.Signals) -> Iterator[AsyncIterator[int]]:
         yield 0
 
     yield never()
-
-
-def spread(chance: random.Random, *weighted: tuple[float, Any]) -> Any:
-    """One of some things, by weight."""
-    weights, things = zip(*weighted, strict=True)
-    return chance.choices(things, weights)[0]

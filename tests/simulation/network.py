@@ -242,7 +242,7 @@ class Network:
     Attributes:
         timeline: on which everything arrives.
         open_ends: that nobody has closed; in order of their making.
-        resets, half_opens, stalls, partitions, connects, refusals: what has happened so far.
+        counts: how often what has happened.
     """
 
     def __init__(self, chance: random.Random, timeline: Timeline) -> None:

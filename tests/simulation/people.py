@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from .determinism import spread
+from .chance import spread
 from .world import NAMES, Person, World, password_of
 
 SOME_TEXTS = (

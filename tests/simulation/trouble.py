@@ -6,7 +6,7 @@ import random
 
 import trio
 
-from .determinism import spread
+from .chance import spread
 from .network import End
 from .world import NAMES, SERVER_HOST, Person, World
 

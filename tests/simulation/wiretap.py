@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from trio_chat import limits
 
-from .blocks import Blocks, Known
-from .delivery import Broken, Delivery
-from .history import INSTANT, History, Session
+from .blocks import Known
+from .delivery import Broken
+from .history import INSTANT, Session
 from .network import End
+from .watched import Watched
 
 Json = dict[str, Any]
 
@@ -278,27 +278,3 @@ class PeerTap:
             for id in [id for id in self._unacknowledged if id <= message["id"]]:
                 self._world.delivery.acknowledged(self._unacknowledged.pop(id))
                 self._world.count("private messages acknowledged")
-
-
-class Watched:
-    """What taps tell of, and to whom."""
-
-    def __init__(self, clock: Callable[[], float], idle_seconds: float, directory: Path) -> None:
-        self.now = clock
-        self.idle_seconds = idle_seconds
-        self.blocks = Blocks()
-        self.delivery = Delivery(self.blocks, clock)
-        self.history = History(clock)
-        self.counts: dict[str, int] = {}
-        self.marks: dict[str, float] = {}  # what each user has asked `whoelsesince` last
-        self.others: dict[str, list[str]] = {}  # what each user was told last
-        self.lines: list[str] = []
-        self._directory = str(directory)
-
-    def trace(self, text: str) -> None:
-        """Write down what happens; the same in every run."""
-        self.lines.append(f"{self.now():11.6f} {text.replace(self._directory, '~')[:200]}")
-
-    def count(self, what: str, amount: int = 1) -> None:
-        """Count what happens."""
-        self.counts[what] = self.counts.get(what, 0) + amount

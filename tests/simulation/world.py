@@ -31,7 +31,8 @@ from .network import End, Network, VirtualListener
 from .peering import Everybody, SimulatedPeering
 from .terminal import SimulatedTerminal
 from .timeline import Timeline
-from .wiretap import Json, PeerTap, ServerTap, Watched, number_in
+from .watched import Watched
+from .wiretap import Json, PeerTap, ServerTap, number_in
 
 SERVER_HOST = "10.0.0.1"
 SERVER_PORT = 4000
@@ -319,8 +320,9 @@ class World:
             if len(mailbox) > limits.MAILBOX_MESSAGES_MAX:
                 raise Broken(f"the mailbox of {mailbox.user} has {len(mailbox)} messages")
         for connection in self._hub._connections.values():
-            waiting = len(connection._outbox._unsent)
-            if waiting > limits.OUTBOX_BYTES_MAX + limits.SERVER_LINE_BYTES_MAX:
+            outbox = connection._outbox
+            waiting = len(outbox._unsent)
+            if waiting > limits.OUTBOX_BYTES_MAX and not outbox._finished:
                 raise Broken(f"{waiting} bytes wait for {connection.peer}")
 
     def check_empty(self) -> None:
