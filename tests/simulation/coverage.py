@@ -36,6 +36,7 @@ NEEDED = (
     "clients killed",
     "machines lost",
     "screens stalled",
+    "strangers",
     "server crashes",
     "server machines lost",
     "server stops",

@@ -7,25 +7,34 @@ import subprocess
 import sys
 from collections import Counter
 
-import pytest
-
 from .coverage import NEEDED, SEEDS_MIN, missing
 from .runs import simulate
 
 SEEDS = range(1, 25)
 
+MET = (
+    "server crashes",
+    "clients killed",
+    "connections reset",
+    "connections half open",
+    "resumptions",
+    "requests repeated",
+    "commits failed",
+    "blocks done",
+    "files downloaded",
+    "private messages acknowledged",
+)
+"""What even a short run meets."""
 
-@pytest.mark.parametrize("first", SEEDS[::6])
-def test_all_is_well_and_something_has_happened(first: int) -> None:
+
+def test_all_is_well_whatever_goes_wrong() -> None:
     counts: Counter[str] = Counter()
-    for seed in range(first, first + 6):
+    for seed in SEEDS:
         result = simulate(seed, 60)
         assert result.failure is None, f"seed {seed}: {result.failure}"
         counts.update(result.counts)
-    assert min(counts["texts acknowledged"], counts["texts shown"]) > 100
-    assert counts["commits"] > 20
-    trouble = ("connections reset", "clients killed", "server crashes", "machines lost")
-    assert any(counts[name] for name in trouble)
+    assert min(counts["texts acknowledged"], counts["texts shown"]) > 1000
+    assert [name for name in MET if not counts[name]] == []
 
 
 PROGRAM = (

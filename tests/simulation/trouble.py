@@ -8,6 +8,7 @@ import trio
 
 from .chance import spread
 from .network import End
+from .stranger import visit
 from .world import NAMES, SERVER_HOST, Person, World
 
 
@@ -26,6 +27,7 @@ class Trouble:
             (6, self._kill_client),
             (2, self._machine_dies),
             (2, self._screen_stalls),
+            (2, self._stranger),
             (3, self._crash_server),
             (1, self._stop_server),
             (2, self._disk_fills),
@@ -110,6 +112,11 @@ class Trouble:
             seconds = self._chance.choice((1.0, 10.0, 30.0))
             self._note("screens stalled", f"{person.user} {seconds}")
             person.client.terminal.stalled_until = trio.current_time() + seconds
+
+    async def _stranger(self) -> None:
+        for _ in range(self._chance.choice((1, 10))):
+            self._note("strangers")
+            self._world.nursery.start_soon(visit, self._network, self._chance)
 
     # -- Server ----------------------------------------------------------------------------------
 
