@@ -70,11 +70,12 @@ def main() -> int:
     """Hunt all bugs, or those whose names hold a word."""
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
     parser.add_argument("word", nargs="?", default="", help="only bugs whose names hold this")
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args()
     bugs = [bug for bug in BUGS if options.word in bug.name]
     started = time.monotonic()
     survivors = []
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(options.processes) as pool:
         for finding in pool.map(hunt, bugs):
             if finding.seeds is None:
                 survivors.append(finding.bug.name)
