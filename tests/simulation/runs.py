@@ -136,11 +136,19 @@ class _Run:
             long = chance.random() < 0.02
             await trio.sleep(chance.expovariate(1.0) * (20.0 if long else pause))
             if chance.random() < trouble:
+                await self._be_busy()
                 await self._trouble.strike()
             else:
                 self._people.act()
             if step % 10 == 0 and not self._from_outside:
                 world.check()
+
+    async def _be_busy(self) -> None:
+        """What goes wrong is worst while much is on its way."""
+        chance = self._chance
+        for _ in range(chance.choice((0, 0, 1, 4))):
+            self._people.act()
+        await trio.sleep(chance.random() * chance.choice((0.0, 0.02, 0.5)))
 
     # -- Afterwards ------------------------------------------------------------------------------
 
