@@ -93,8 +93,11 @@ class People:
             self.say(person, "broadcast", "", "x" * 700)
 
     def _private(self, person: Person) -> None:
+        assert person.client is not None
+        linked = sorted(person.client.linked)
+        to = self._chance.choice(linked) if linked else self._other(person)
         for _ in range(self._chance.choice((1, 1, 1, 5))):
-            self.say(person, "private", self._other(person), self._text())
+            self.say(person, "private", to, self._text())
 
     # -- The others --------------------------------------------------------------------------
 

@@ -38,6 +38,9 @@ SERVER_HOST = "10.0.0.1"
 SERVER_PORT = 4000
 NAMES = ("hans", "luke", "r2d2", "vader", "yoda")
 
+LINKED = {render.private_started(user): user for user in NAMES}
+"""What a client says when there is a link."""
+
 
 def password_of(user: str) -> str:
     return f"secret of {user}"
@@ -49,6 +52,7 @@ class Client:
     Attributes:
         terminal: of its person.
         welcome: whether its person was let in.
+        linked: with whom it had a link.
         ended: set when it has.
         transport: to the server, once it is connected.
     """
@@ -65,6 +69,7 @@ class Client:
         self.connections = 0
         self.tap: ServerTap | None = None
         self.is_alone = False
+        self.linked: set[str] = set()
         self._requests: dict[int, Json] = {}
         self._reconnect_seconds = world.chance.choice((0.0, 60.0, 60.0, 60.0))
         self._life = trio.CancelScope()
@@ -174,6 +179,8 @@ class Person:
             client.welcome = True
         elif line.endswith(render.PEERS_GO_ON):
             client.is_alone = True
+        elif line in LINKED:
+            client.linked.add(LINKED[line])
         elif line in (render.OUTBOX_FULL, render.NO_SERVER):
             self._dropped(client.terminal.last_read)
         self.world.watched.delivery.shown(self.user, line)
