@@ -14,8 +14,8 @@ from trio_chat import limits
 from trio_chat.client.chat import LOGOUT_SECONDS_MAX, Chat
 from trio_chat.client.files.transfers import FileOptions
 from trio_chat.client.session import UnreachableError
-from trio_chat.client.status import Line
 from trio_chat.client.state import keys_path
+from trio_chat.client.status import Line
 from trio_chat.client.terminal import TerminalGone
 from trio_chat.errors import ErrorCode, FailureError, UsageError
 from trio_chat.protocol import messages as wire

@@ -100,10 +100,10 @@ BUGS = (
     Bug(
         "the client remembers before it shows",
         "client/chat.py",
-        "                        await self._terminal.show(lines)\n"
+        "                        await self._terminal.show(notices)\n"
         "                    self._shown.add(keys)\n",
         "                        self._shown.add(keys)\n"
-        "                        await self._terminal.show(lines)\n",
+        "                        await self._terminal.show(notices)\n",
     ),
     Bug(
         "the client does not send again what had no answer",

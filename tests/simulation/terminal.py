@@ -13,6 +13,9 @@ from collections.abc import Callable, Sequence
 
 import trio
 
+from trio_chat.client.notice import Notice
+from trio_chat.client.status import Status
+
 
 class SimulatedTerminal:
     """Behind the interface `Terminal`, for the life of one client.
@@ -30,6 +33,7 @@ class SimulatedTerminal:
     """
 
     interactive = True
+    shows_status = False
 
     def __init__(
         self, chance: random.Random, see: Callable[[str], None], answers: Sequence[str]
@@ -56,16 +60,17 @@ class SimulatedTerminal:
         self.last_read = await self._typed.receive()
         return self.last_read
 
-    def status(self, text: str) -> None:
+    def status(self, status: Status) -> None:
         pass
 
-    async def show(self, lines: Sequence[str]) -> None:
+    async def show(self, notices: Sequence[Notice]) -> None:
         await trio.lowlevel.checkpoint()
+        lines = [line for notice in notices for line in notice.lines]
         async with self._turn:
             await self._wait()
             self._batches += 1
             batch = self._batches
-            self.unrecorded[batch] = trio.current_time(), list(lines)
+            self.unrecorded[batch] = trio.current_time(), lines
             for line in lines:
                 self._see(line)
             await self._wait()

@@ -5,6 +5,8 @@ import random
 import trio
 from trio.testing import MockClock
 
+from trio_chat.client.render import info
+
 from .terminal import SimulatedTerminal
 
 
@@ -17,7 +19,7 @@ async def test_it_knows_what_was_shown_and_could_not_be_remembered(
         terminal = SimulatedTerminal(random.Random(seed), screen.append, [])
         terminal._seconds = 1.0
         with trio.move_on_after(0.7) as life:
-            await terminal.show(["hello"])
+            await terminal.show([info("hello")])
         unrecorded = [line for _, lines in terminal.unrecorded.values() for line in lines]
         assert unrecorded == (screen if life.cancelled_caught else [])
         outcomes.add((bool(screen), life.cancelled_caught))

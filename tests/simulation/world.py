@@ -38,8 +38,13 @@ SERVER_HOST = "10.0.0.1"
 SERVER_PORT = 4000
 NAMES = ("hans", "luke", "r2d2", "vader", "yoda")
 
-LINKED = {render.private_started(user): user for user in NAMES}
+LINKED = {render.private_started(user).lines[0]: user for user in NAMES}
 """What a client says when there is a link."""
+
+GOES_ON = render.peers_go_on().lines[0]
+
+DROPPED = (render.outbox_full("").lines[0], render.no_server().lines[0])
+"""What a client says of a line that it does not send."""
 
 
 def password_of(user: str) -> str:
@@ -177,11 +182,11 @@ class Person:
         assert client is not None
         if line == render.WELCOME:
             client.welcome = True
-        elif line.endswith(render.PEERS_GO_ON):
+        elif line.endswith(GOES_ON):
             client.is_alone = True
         elif line in LINKED:
             client.linked.add(LINKED[line])
-        elif line in (render.OUTBOX_FULL, render.NO_SERVER):
+        elif line in DROPPED:
             self._dropped(client.terminal.last_read)
         self.world.watched.delivery.shown(self.user, line)
         if line.startswith("Downloaded ") and ": " in line:
