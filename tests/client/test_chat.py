@@ -2,126 +2,22 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from trio_chat import limits
-from trio_chat.client.chat import LOGOUT_SECONDS_MAX, Chat
-from trio_chat.client.files.transfers import FileOptions
-from trio_chat.client.session import UnreachableError
+from trio_chat.client.chat import LOGOUT_SECONDS_MAX
 from trio_chat.client.state import keys_path
 from trio_chat.client.status import Line
 from trio_chat.client.terminal import TerminalGone
-from trio_chat.errors import ErrorCode, FailureError, UsageError
+from trio_chat.errors import ErrorCode
 from trio_chat.protocol import messages as wire
 
-from .peers import Network
-from .scripted import (
-    SECONDS_MAX,
-    WELCOME,
-    ScriptedHost,
-    ScriptedServer,
-    ScriptedTerminal,
-    open_session,
-)
-
-SERVER_GONE = "The server has closed the connection"
-
-
-class Scene:
-    """One client between a person and a server."""
-
-    def __init__(
-        self, host: ScriptedHost, server: ScriptedServer, person: ScriptedTerminal
-    ) -> None:
-        self.host = host
-        self.server = server
-        self.person = person
-        self.status: int | None = None
-        self._ended = trio.Event()
-
-    async def log_in(self, *messages: wire.ServerMessage) -> None:
-        self.person.type("yoda", "wise")
-        await self.server.admit(*messages)
-        await self.person.see(WELCOME)
-
-    async def begin(self, *messages: wire.ServerMessage) -> None:
-        """Log in, with a token by which to come back."""
-        self.person.type("yoda", "wise")
-        await self.server.admit(*messages, token="first")
-        await self.person.see(WELCOME)
-
-    async def comes_back(self, *messages: wire.ServerMessage) -> ScriptedServer:
-        """The server's end of the client's next connection; say this right behind its login."""
-        server = await self.host.accept()
-        await server.admit_again(*messages)
-        return server
-
-    async def end(self) -> int:
-        """Wait for the end of the client; return its exit status."""
-        with trio.fail_after(SECONDS_MAX):
-            await self._ended.wait()
-        assert self.status is not None
-        return self.status
-
-
-@asynccontextmanager
-async def _scene(
-    state_dir: Path,
-    *,
-    interactive: bool = True,
-    shows_status: bool = False,
-    reconnect_seconds: float = 0,
-) -> AsyncGenerator[Scene, None]:
-    host = ScriptedHost()
-    session, server = await open_session(host)
-    scene = Scene(
-        host, server, ScriptedTerminal(interactive=interactive, shows_status=shows_status)
-    )
-    chat = Chat(
-        scene.person,
-        session,
-        Network().client(),
-        "server:4000",
-        state_dir,
-        FileOptions(state_dir),
-        reconnect_seconds,
-    )
-
-    async def run() -> None:
-        scene.status = await chat.run()
-        scene._ended.set()
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(run)
-        yield scene
-        await scene.end()
-
-
-@pytest.fixture
-async def scene(tmp_path: Path) -> AsyncGenerator[Scene, None]:
-    async with _scene(tmp_path) as scene:
-        yield scene
-
-
-@pytest.fixture
-async def script(tmp_path: Path) -> AsyncGenerator[Scene, None]:
-    async with _scene(tmp_path, interactive=False) as scene:
-        yield scene
-
-
-def _error(code: ErrorCode, id: int) -> wire.Error:
-    return wire.Error(code, code.describe(), id)
-
-
-def _delivery(seq: int, text: str, id: int | None = None) -> wire.Delivery:
-    return wire.Delivery(seq, "hans", "c", id or seq, text)
-
+from .scene import SERVER_GONE, TRYING, Scene, delivery, error, open_scene
+from .scripted import WELCOME
 
 # -- Login -----------------------------------------------------------------------------------
 
@@ -147,7 +43,7 @@ async def test_unsuccessful_login(scene: Scene, autojump_clock: MockClock) -> No
         scene.person.type(password)
         assert await scene.server.expect(wire.Login) == wire.Login(number, "yoda", password)
         code = ErrorCode.INVALID_PASSWORD if number < 5 else ErrorCode.NOW_BLOCKED
-        scene.server.say(_error(code, number))
+        scene.server.say(error(code, number))
         if number < 5:
             await scene.person.see("Invalid Password. Please try again")
     assert await scene.end() == 1
@@ -162,7 +58,7 @@ async def test_a_login_that_is_refused_for_good(
 ) -> None:
     scene.person.type("yoda", "wise")
     login = await scene.server.expect(wire.Login)
-    scene.server.say(_error(code, login.id))
+    scene.server.say(error(code, login.id))
     assert await scene.end() == 1
     assert scene.person.screen[-1] == code.text
 
@@ -216,7 +112,7 @@ async def test_what_is_typed_is_sent_and_answered(scene: Scene, autojump_clock: 
     whoelse = await scene.server.expect(wire.WhoElse)
     block = await scene.server.expect(wire.Block)
     scene.server.say(
-        _error(ErrorCode.UNKNOWN_USER, message.id),
+        error(ErrorCode.UNKNOWN_USER, message.id),
         wire.Sent(broadcast.id, complete=False),
         wire.Users(whoelse.id, ("yoda", "luke")),
         wire.Ok(block.id),
@@ -237,7 +133,7 @@ async def test_what_is_typed_is_sent_and_answered(scene: Scene, autojump_clock: 
 async def test_a_batch_is_shown_at_once_and_acknowledged_once(
     scene: Scene, autojump_clock: MockClock
 ) -> None:
-    await scene.log_in(*(_delivery(seq, f"m{seq}") for seq in range(1, 501)))
+    await scene.log_in(*(delivery(seq, f"m{seq}") for seq in range(1, 501)))
     await scene.server.expect(wire.Ack)
     assert scene.person.batches == [[WELCOME, *(f"hans: m{seq}" for seq in range(1, 501))]]
     assert scene.server.requests[-1] == wire.Ack(500)
@@ -250,7 +146,7 @@ async def test_a_message_is_acknowledged_after_it_was_shown(
 ) -> None:
     await scene.log_in()
     scene.person.failure = TerminalGone()
-    scene.server.say(_delivery(1, "nobody reads this"))
+    scene.server.say(delivery(1, "nobody reads this"))
     assert await scene.end() == 1
     await wait_all_tasks_blocked()
     assert not any(isinstance(request, wire.Ack) for request in scene.server.requests)
@@ -260,8 +156,8 @@ async def test_a_key_is_shown_once_over_restarts_and_always_acknowledged(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
     for seqs, fresh in (((1, 2), ["hans: m1"]), ((3, 4), [])):
-        async with _scene(tmp_path) as scene:
-            await scene.log_in(*(_delivery(seq, "m1", id=1) for seq in seqs))
+        async with open_scene(tmp_path) as scene:
+            await scene.log_in(*(delivery(seq, "m1", id=1) for seq in seqs))
             assert await scene.server.expect(wire.Ack) == wire.Ack(seqs[-1])
             assert scene.person.batches == [[WELCOME, *fresh]]
             scene.person.type_end()
@@ -272,10 +168,10 @@ async def test_a_key_is_shown_once_over_restarts_and_always_acknowledged(
 async def test_what_a_slow_screen_shows_at_the_end_is_shown_once_or_the_end_comes_in_time(
     slow_seconds: float, tmp_path: Path, autojump_clock: MockClock
 ) -> None:
-    async with _scene(tmp_path) as scene:
+    async with open_scene(tmp_path) as scene:
         await scene.log_in()
         scene.person.slow_seconds = slow_seconds
-        scene.server.say(_delivery(1, "hey dude"))
+        scene.server.say(delivery(1, "hey dude"))
         await scene.person.see("hans: hey dude")
         scene.person.type("logout")
         assert await scene.end() == 0
@@ -287,9 +183,9 @@ async def test_an_unwritable_state_directory_is_told_once(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
     (tmp_path / "file").write_text("")
-    async with _scene(tmp_path / "file") as scene:
-        await scene.log_in(_delivery(1, "hi"))
-        scene.server.say(_delivery(2, "there"))
+    async with open_scene(tmp_path / "file") as scene:
+        await scene.log_in(delivery(1, "hi"))
+        scene.server.say(delivery(2, "there"))
         await scene.person.see("hans: there")
         notices = [
             line for batch in scene.person.batches for line in batch if "Cannot remember" in line
@@ -299,60 +195,6 @@ async def test_an_unwritable_state_directory_is_told_once(
         for _ in range(2):
             await scene.server.expect(wire.Ack)
         await scene.server.dismiss()
-
-
-# -- Lines that are not for the server -------------------------------------------------------
-
-
-async def test_mistakes_and_help_are_answered_here(scene: Scene, autojump_clock: MockClock) -> None:
-    await scene.log_in()
-    scene.person.type("whatsthetime", "block", UsageError("Error. Too long"), "help logout")
-    await scene.person.see("Error. Invalid command")
-    await scene.person.see("Error. Usage: block <user>")
-    await scene.person.see("Error. Too long")
-    await scene.person.see("logout")
-    scene.person.type("logout")
-    await scene.server.expect(wire.Active)
-    await scene.server.dismiss()
-
-
-async def test_they_count_as_activity_at_most_once_a_second(
-    scene: Scene, autojump_clock: MockClock
-) -> None:
-    await scene.log_in()
-    for seconds in (0.0, 0.5, 0.4, 0.2, 5.0):
-        await trio.sleep(seconds)
-        scene.person.type("mistyped", "", "   ")
-        await wait_all_tasks_blocked()
-    scene.person.type_end()
-    for _ in range(3):
-        await scene.server.expect(wire.Active)
-    await scene.server.dismiss()
-
-
-async def test_empty_lines_do_nothing(scene: Scene, autojump_clock: MockClock) -> None:
-    await scene.log_in()
-    scene.person.type("", "  ", "\t")
-    await wait_all_tasks_blocked()
-    scene.person.type("logout")
-    await scene.server.dismiss()
-    assert await scene.end() == 0
-    assert scene.person.batches == [[WELCOME]]
-    assert not any(isinstance(request, wire.Active) for request in scene.server.requests)
-
-
-async def test_a_script_gets_its_answers_in_order(script: Scene, autojump_clock: MockClock) -> None:
-    await script.log_in()
-    script.person.type("whoelse", "whatsthetime")
-    whoelse = await script.server.expect(wire.WhoElse)
-    await wait_all_tasks_blocked()
-    assert script.person.screen == []
-    script.server.say(wire.Users(whoelse.id, ("hans",)))
-    await script.person.see("Error. Invalid command")
-    assert script.person.batches[-2:] == [["hans"], ["Error. Invalid command"]]
-    script.person.type_end()
-    await script.server.expect(wire.Active)
-    await script.server.dismiss()
 
 
 # -- The end -----------------------------------------------------------------------------------
@@ -417,7 +259,7 @@ async def test_the_server_has_gone_without_an_answer(
 async def test_the_server_closes_the_session(scene: Scene, autojump_clock: MockClock) -> None:
     await scene.log_in()
     text = ErrorCode.IDLE.describe(seconds=120)
-    scene.server.say(_delivery(1, "last words"), wire.Closed(ErrorCode.IDLE, text))
+    scene.server.say(delivery(1, "last words"), wire.Closed(ErrorCode.IDLE, text))
     assert await scene.end() == 1
     assert scene.person.screen == ["hans: last words", text]
     assert await scene.server.expect(wire.Ack) == wire.Ack(1)
@@ -505,206 +347,11 @@ async def test_a_signal_hurries_a_script_that_waits(
     assert await script.end() == 1
 
 
-# -- Coming back -----------------------------------------------------------------------------------
-
-TRYING = "Trying to reach it again"
-
-
-@pytest.fixture
-async def patient(tmp_path: Path) -> AsyncGenerator[Scene, None]:
-    """One whose client tries to come back."""
-    async with _scene(tmp_path, reconnect_seconds=15) as scene:
-        yield scene
-
-
-async def test_what_is_typed_while_the_server_is_away_waits(
-    patient: Scene, autojump_clock: MockClock
-) -> None:
-    person = patient.person
-    await patient.begin()
-    person.type("message hans before")
-    await patient.server.expect(wire.Message)
-    patient.server.transport.close()
-    await person.see(f"{SERVER_GONE}. {TRYING}")
-    person.type("message luke meanwhile", "whoelse")
-    await person.see("Not connected: 2 requests wait for the server")
-    await person.see("Not connected: 3 requests wait for the server")
-    server = await patient.comes_back()
-    await person.see("Connected again")
-    sent = [await server.next() for _ in range(3)]
-    assert sent == [
-        wire.Message(4, "hans", "before"),
-        wire.Message(5, "luke", "meanwhile"),
-        wire.WhoElse(6),
-    ]
-    server.say(wire.Ok(4), wire.Ok(5), wire.Users(6, ("luke",)))
-    await person.see("luke")
-    person.type("logout")
-    await server.dismiss()
-    assert await patient.end() == 0
-    assert person.screen == []
-
-
-async def test_nothing_is_shown_twice_after_coming_back(
-    patient: Scene, autojump_clock: MockClock
-) -> None:
-    heard = wire.Announcement("hans", "c", 7, "all")
-    await patient.begin(_delivery(1, "one"), heard)
-    await patient.person.see("hans: all")
-    patient.server.transport.close()
-    server = await patient.comes_back(_delivery(1, "one"), heard, _delivery(2, "two"))
-    await patient.person.see("hans: two")
-    assert patient.person.batches[-1] == ["hans: two"]
-    assert await server.expect(wire.Ack) == wire.Ack(2)
-    patient.person.type("logout")
-    await server.dismiss()
-    assert await patient.end() == 0
-
-
-async def test_a_server_that_shuts_down_is_waited_for(
-    patient: Scene, autojump_clock: MockClock
-) -> None:
-    await patient.begin()
-    patient.server.say(wire.Closed(ErrorCode.STOPPING, "The server is shutting down"))
-    patient.server.transport.close()
-    await patient.person.see(f"The server is shutting down. {TRYING}")
-    server = await patient.comes_back()
-    await patient.person.see("Connected again")
-    patient.person.type("logout")
-    await server.dismiss()
-    assert await patient.end() == 0
-
-
-async def test_who_was_logged_out_does_not_come_back(
-    patient: Scene, autojump_clock: MockClock
-) -> None:
-    await patient.begin()
-    text = ErrorCode.IDLE.describe(seconds=120)
-    patient.server.say(wire.Closed(ErrorCode.IDLE, text))
-    patient.server.transport.close()
-    assert await patient.end() == 1
-    assert patient.person.screen == [text]
-
-
-async def test_a_server_that_is_lost_for_good(patient: Scene, autojump_clock: MockClock) -> None:
-    await patient.begin()
-    patient.host.failures = [UnreachableError("It is down") for _ in range(100)]
-    patient.server.transport.close()
-    patient.person.type("message hans 1")
-    before = trio.current_time()
-    assert await patient.end() == 1
-    assert trio.current_time() == before + 15
-    assert patient.person.screen[-1] == (
-        "It is down. 1 request was not answered, so it may not have been done"
-    )
-
-
-async def test_another_server_in_its_place_ends_it(
-    patient: Scene, autojump_clock: MockClock
-) -> None:
-    await patient.begin()
-    patient.host.failures = [FailureError("The server is not the one that it was")]
-    patient.server.transport.close()
-    assert await patient.end() == 1
-    assert patient.person.screen[-1] == "The server is not the one that it was"
-
-
-async def test_who_wants_to_leave_does_not_wait_for_the_server(
-    patient: Scene, autojump_clock: MockClock
-) -> None:
-    await patient.begin()
-    patient.host.failures = [UnreachableError("It is down") for _ in range(100)]
-    patient.server.transport.close()
-    await patient.person.see(f"{SERVER_GONE}. {TRYING}")
-    patient.person.type("logout")
-    assert await patient.end() == 0
-    assert trio.current_time() < LOGOUT_SECONDS_MAX
-
-
-async def test_who_leaves_with_something_waiting_is_told(
-    patient: Scene, autojump_clock: MockClock
-) -> None:
-    await patient.begin()
-    patient.host.failures = [UnreachableError("It is down") for _ in range(100)]
-    patient.server.transport.close()
-    await patient.person.see(f"{SERVER_GONE}. {TRYING}")
-    patient.person.type("message hans 1", "logout")
-    assert await patient.end() == 1
-    assert patient.person.screen[-1] == ("1 request was not answered, so it may not have been done")
-
-
-async def test_what_may_wait_is_bounded(patient: Scene, autojump_clock: MockClock) -> None:
-    person = patient.person
-    await patient.begin()
-    patient.server.transport.close()
-    await person.see(f"{SERVER_GONE}. {TRYING}")
-    many = limits.REQUESTS_UNANSWERED_MAX
-    person.type(*["message hans hi"] * many, "message hans 'too much'")
-    await person.see(f"Not connected: {many} requests wait for the server")
-    await person.see(
-        "Error. Too much waits for the server already. Please try again when it is back"
-    )
-    server = await patient.comes_back()
-    for id in range(4, many + 4):
-        assert await server.expect(wire.Message) == wire.Message(id, "hans", "hi")
-        server.say(wire.Ok(id))
-    person.type("logout")
-    await server.dismiss()
-    assert await patient.end() == 0
-
-
-async def test_a_full_outbox_does_not_keep_anybody_from_coming_back(
-    tmp_path: Path, autojump_clock: MockClock
-) -> None:
-    """What the client itself wants to know waits its turn, and not where replies are read."""
-    many = limits.REQUESTS_UNANSWERED_MAX
-    async with _scene(tmp_path, shows_status=True, reconnect_seconds=15) as scene:
-        person = scene.person
-        await scene.begin()
-        whoelse = await scene.server.expect(wire.WhoElse)
-        scene.server.say(wire.Users(whoelse.id, ()))
-        await wait_all_tasks_blocked()
-        scene.server.transport.close()
-        await person.see(f"{SERVER_GONE}. {TRYING}")
-        person.type(*["message hans hi"] * many)
-        await person.see(f"Not connected: {many} requests wait for the server")
-        server = await scene.comes_back()
-        for _ in range(many):
-            message = await server.expect(wire.Message)
-            server.say(wire.Ok(message.id))
-        await server.expect(wire.WhoElse)
-        person.type("logout")
-        await server.dismiss()
-
-
-async def test_a_script_may_wait_too(tmp_path: Path, autojump_clock: MockClock) -> None:
-    """It has no need to know that it does."""
-    async with _scene(tmp_path, interactive=False, reconnect_seconds=60) as scene:
-        await scene.begin()
-        scene.server.transport.close()
-        scene.person.type("message hans 1")
-        scene.person.type_end()
-        server = await scene.comes_back()
-        message = await server.expect(wire.Message)
-        server.say(wire.Ok(message.id))
-        await server.dismiss()
-    assert scene.status == 0
-    assert scene.person.screen == [f"{SERVER_GONE}. {TRYING}", "Connected again"]
-
-
-async def test_a_connection_that_is_lost_before_the_login_is_the_end(
-    patient: Scene, autojump_clock: MockClock
-) -> None:
-    patient.server.transport.close()
-    assert await patient.end() == 1
-    assert patient.person.screen[-1] == SERVER_GONE
-
-
 # -- What is kept in view --------------------------------------------------------------------
 
 
 async def test_who_is_online_is_kept_in_view(tmp_path: Path, autojump_clock: MockClock) -> None:
-    async with _scene(tmp_path, shows_status=True) as scene:
+    async with open_scene(tmp_path, shows_status=True) as scene:
         scene.person.type("yoda", "wise")
         await scene.server.admit()
         whoelse = await scene.server.expect(wire.WhoElse)
@@ -725,7 +372,7 @@ async def test_who_is_online_is_kept_in_view(tmp_path: Path, autojump_clock: Moc
 async def test_who_is_online_is_asked_again_after_coming_back(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
-    async with _scene(tmp_path, shows_status=True, reconnect_seconds=15) as scene:
+    async with open_scene(tmp_path, shows_status=True, reconnect_seconds=15) as scene:
         scene.person.type("yoda", "wise")
         await scene.server.admit(token="first")
         whoelse = await scene.server.expect(wire.WhoElse)

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trio_chat import limits
-from trio_chat.client import grammar
-from trio_chat.client.grammar import UNNUMBERED, Help, Line, parse
+from trio_chat.client import grammar, meanings
+from trio_chat.client.grammar import parse
+from trio_chat.client.meanings import UNNUMBERED, Help, Line
 from trio_chat.errors import ErrorCode, UsageError
 from trio_chat.protocol import messages as wire
 
@@ -30,9 +31,9 @@ from trio_chat.protocol import messages as wire
         ("whoelsesince 0.5", wire.WhoElseSince(UNNUMBERED, 0.5)),
         ("block hans", wire.Block(UNNUMBERED, "hans")),
         ("unblock hans ", wire.Unblock(UNNUMBERED, "hans")),
-        ("startprivate luke", grammar.StartPrivate("luke")),
-        ("private luke hey  dude ", grammar.Private("luke", "hey  dude")),
-        (" stopprivate\tluke", grammar.StopPrivate("luke")),
+        ("startprivate luke", meanings.StartPrivate("luke")),
+        ("private luke hey  dude ", meanings.Private("luke", "hey  dude")),
+        (" stopprivate\tluke", meanings.StopPrivate("luke")),
         ("logout", wire.Logout(UNNUMBERED)),
     ],
 )
@@ -45,15 +46,15 @@ def test_meanings(line: str, meaning: Line | None) -> None:
 @pytest.mark.parametrize(
     ("line", "meaning"),
     [
-        ("register /a/b.bin", grammar.RegisterFile(Path("/a/b.bin"))),
-        ("register /a b/c  d.bin ", grammar.RegisterFile(Path("/a b/c  d.bin"))),
-        ('register "/a b/c.bin"', grammar.RegisterFile(Path("/a b/c.bin"))),
-        ("register '/a b/ c'", grammar.RegisterFile(Path("/a b/ c"))),
-        ("register /a/b'", grammar.RegisterFile(Path("/a/b'"))),
-        ("register ~/a", grammar.RegisterFile(Path("/home/of luke/a"))),
-        ('register "~/a b"', grammar.RegisterFile(Path("/home/of luke/a b"))),
-        ("register a", grammar.RegisterFile(Path.cwd() / "a")),
-        ('register "~nobody here/a"', grammar.RegisterFile(Path.cwd() / "~nobody here/a")),
+        ("register /a/b.bin", meanings.RegisterFile(Path("/a/b.bin"))),
+        ("register /a b/c  d.bin ", meanings.RegisterFile(Path("/a b/c  d.bin"))),
+        ('register "/a b/c.bin"', meanings.RegisterFile(Path("/a b/c.bin"))),
+        ("register '/a b/ c'", meanings.RegisterFile(Path("/a b/ c"))),
+        ("register /a/b'", meanings.RegisterFile(Path("/a/b'"))),
+        ("register ~/a", meanings.RegisterFile(Path("/home/of luke/a"))),
+        ('register "~/a b"', meanings.RegisterFile(Path("/home/of luke/a b"))),
+        ("register a", meanings.RegisterFile(Path.cwd() / "a")),
+        ('register "~nobody here/a"', meanings.RegisterFile(Path.cwd() / "~nobody here/a")),
         ("searchFile a b.bin", wire.Search(UNNUMBERED, "a b.bin")),
         ("searchFile 'a b.bin'", wire.Search(UNNUMBERED, "a b.bin")),
         ("searchChunk a.bin 3", wire.Search(UNNUMBERED, "a.bin", (3,))),
@@ -61,19 +62,19 @@ def test_meanings(line: str, meaning: Line | None) -> None:
         ("searchChunk a.bin 4,1", wire.Search(UNNUMBERED, "a.bin", (1, 4))),
         ("searchChunk a b.bin 2-5, 10", wire.Search(UNNUMBERED, "a b.bin", (2, 3, 4, 5, 10))),
         ('searchChunk "a 7" 2', wire.Search(UNNUMBERED, "a 7", (2,))),
-        ("download a b.bin", grammar.Download("a b.bin")),
-        ('download "a b.bin"', grammar.Download("a b.bin")),
-        ("download -rf", grammar.Download("-rf")),
-        ("downloads", grammar.ListDownloads()),
-        ("cancel a b.bin", grammar.Cancel("a b.bin")),
-        ("private luke download a.bin 3", grammar.DownloadChunks("luke", "a.bin", "3")),
-        ("private luke download  a.bin\t2-4,7", grammar.DownloadChunks("luke", "a.bin", "2-4,7")),
-        ("private luke download a.bin", grammar.Private("luke", "download a.bin")),
-        ("private luke download", grammar.Private("luke", "download")),
-        ("private luke download it now", grammar.Private("luke", "download it now")),
-        ("private luke download a b 3", grammar.Private("luke", "download a b 3")),
-        ("private luke downloads a 3", grammar.Private("luke", "downloads a 3")),
-        ("private luke Download a 3", grammar.Private("luke", "Download a 3")),
+        ("download a b.bin", meanings.Download("a b.bin")),
+        ('download "a b.bin"', meanings.Download("a b.bin")),
+        ("download -rf", meanings.Download("-rf")),
+        ("downloads", meanings.ListDownloads()),
+        ("cancel a b.bin", meanings.Cancel("a b.bin")),
+        ("private luke download a.bin 3", meanings.DownloadChunks("luke", "a.bin", "3")),
+        ("private luke download  a.bin\t2-4,7", meanings.DownloadChunks("luke", "a.bin", "2-4,7")),
+        ("private luke download a.bin", meanings.Private("luke", "download a.bin")),
+        ("private luke download", meanings.Private("luke", "download")),
+        ("private luke download it now", meanings.Private("luke", "download it now")),
+        ("private luke download a b 3", meanings.Private("luke", "download a b 3")),
+        ("private luke downloads a 3", meanings.Private("luke", "downloads a 3")),
+        ("private luke Download a 3", meanings.Private("luke", "Download a 3")),
     ],
 )
 def test_meanings_of_what_concerns_files(
@@ -90,7 +91,7 @@ def test_a_current_directory_that_is_gone_is_said(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(os, "getcwd", gone)
     with pytest.raises(UsageError, match="The current directory is gone; type the whole path"):
         parse("register a")
-    assert parse("register /a") == grammar.RegisterFile(Path("/a"))
+    assert parse("register /a") == meanings.RegisterFile(Path("/a"))
 
 
 @pytest.mark.parametrize(

@@ -5,16 +5,19 @@ from pathlib import Path
 
 import pytest
 import trio
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from trio_chat import limits
+from trio_chat.client.chat import LOGOUT_SECONDS_MAX
 from trio_chat.client.connection import ConnectionLost
 from trio_chat.client.reconnect import is_passing, reconnect
 from trio_chat.client.session import Session, UnreachableError
 from trio_chat.errors import ErrorCode, FailureError
+from trio_chat.protocol import messages as wire
 
 from .files.samples import SPEED
 from .party import Guest, Party, open_party
+from .scene import SERVER_GONE, TRYING, Scene, delivery, open_scene
 from .scripted import ScriptedHost, begin_session
 
 
@@ -100,6 +103,192 @@ def test_what_may_pass() -> None:
         ErrorCode.STILL_BLOCKED,
         ErrorCode.ALREADY_ONLINE,
     }
+
+
+# -- What a person sees of it -------------------------------------------------------------------
+
+
+async def test_what_is_typed_while_the_server_is_away_waits(
+    patient: Scene, autojump_clock: MockClock
+) -> None:
+    person = patient.person
+    await patient.begin()
+    person.type("message hans before")
+    await patient.server.expect(wire.Message)
+    patient.server.transport.close()
+    await person.see(f"{SERVER_GONE}. {TRYING}")
+    person.type("message luke meanwhile", "whoelse")
+    await person.see("Not connected: 2 requests wait for the server")
+    await person.see("Not connected: 3 requests wait for the server")
+    server = await patient.comes_back()
+    await person.see("Connected again")
+    sent = [await server.next() for _ in range(3)]
+    assert sent == [
+        wire.Message(4, "hans", "before"),
+        wire.Message(5, "luke", "meanwhile"),
+        wire.WhoElse(6),
+    ]
+    server.say(wire.Ok(4), wire.Ok(5), wire.Users(6, ("luke",)))
+    await person.see("luke")
+    person.type("logout")
+    await server.dismiss()
+    assert await patient.end() == 0
+    assert person.screen == []
+
+
+async def test_nothing_is_shown_twice_after_coming_back(
+    patient: Scene, autojump_clock: MockClock
+) -> None:
+    heard = wire.Announcement("hans", "c", 7, "all")
+    await patient.begin(delivery(1, "one"), heard)
+    await patient.person.see("hans: all")
+    patient.server.transport.close()
+    server = await patient.comes_back(delivery(1, "one"), heard, delivery(2, "two"))
+    await patient.person.see("hans: two")
+    assert patient.person.batches[-1] == ["hans: two"]
+    assert await server.expect(wire.Ack) == wire.Ack(2)
+    patient.person.type("logout")
+    await server.dismiss()
+    assert await patient.end() == 0
+
+
+async def test_a_server_that_shuts_down_is_waited_for(
+    patient: Scene, autojump_clock: MockClock
+) -> None:
+    await patient.begin()
+    patient.server.say(wire.Closed(ErrorCode.STOPPING, "The server is shutting down"))
+    patient.server.transport.close()
+    await patient.person.see(f"The server is shutting down. {TRYING}")
+    server = await patient.comes_back()
+    await patient.person.see("Connected again")
+    patient.person.type("logout")
+    await server.dismiss()
+    assert await patient.end() == 0
+
+
+async def test_who_was_logged_out_does_not_come_back(
+    patient: Scene, autojump_clock: MockClock
+) -> None:
+    await patient.begin()
+    text = ErrorCode.IDLE.describe(seconds=120)
+    patient.server.say(wire.Closed(ErrorCode.IDLE, text))
+    patient.server.transport.close()
+    assert await patient.end() == 1
+    assert patient.person.screen == [text]
+
+
+async def test_a_server_that_is_lost_for_good(patient: Scene, autojump_clock: MockClock) -> None:
+    await patient.begin()
+    patient.host.failures = [UnreachableError("It is down") for _ in range(100)]
+    patient.server.transport.close()
+    patient.person.type("message hans 1")
+    before = trio.current_time()
+    assert await patient.end() == 1
+    assert trio.current_time() == before + 15
+    assert patient.person.screen[-1] == (
+        "It is down. 1 request was not answered, so it may not have been done"
+    )
+
+
+async def test_another_server_in_its_place_ends_it(
+    patient: Scene, autojump_clock: MockClock
+) -> None:
+    await patient.begin()
+    patient.host.failures = [FailureError("The server is not the one that it was")]
+    patient.server.transport.close()
+    assert await patient.end() == 1
+    assert patient.person.screen[-1] == "The server is not the one that it was"
+
+
+async def test_who_wants_to_leave_does_not_wait_for_the_server(
+    patient: Scene, autojump_clock: MockClock
+) -> None:
+    await patient.begin()
+    patient.host.failures = [UnreachableError("It is down") for _ in range(100)]
+    patient.server.transport.close()
+    await patient.person.see(f"{SERVER_GONE}. {TRYING}")
+    patient.person.type("logout")
+    assert await patient.end() == 0
+    assert trio.current_time() < LOGOUT_SECONDS_MAX
+
+
+async def test_who_leaves_with_something_waiting_is_told(
+    patient: Scene, autojump_clock: MockClock
+) -> None:
+    await patient.begin()
+    patient.host.failures = [UnreachableError("It is down") for _ in range(100)]
+    patient.server.transport.close()
+    await patient.person.see(f"{SERVER_GONE}. {TRYING}")
+    patient.person.type("message hans 1", "logout")
+    assert await patient.end() == 1
+    assert patient.person.screen[-1] == ("1 request was not answered, so it may not have been done")
+
+
+async def test_what_may_wait_is_bounded(patient: Scene, autojump_clock: MockClock) -> None:
+    person = patient.person
+    await patient.begin()
+    patient.server.transport.close()
+    await person.see(f"{SERVER_GONE}. {TRYING}")
+    many = limits.REQUESTS_UNANSWERED_MAX
+    person.type(*["message hans hi"] * many, "message hans 'too much'")
+    await person.see(f"Not connected: {many} requests wait for the server")
+    await person.see(
+        "Error. Too much waits for the server already. Please try again when it is back"
+    )
+    server = await patient.comes_back()
+    for id in range(4, many + 4):
+        assert await server.expect(wire.Message) == wire.Message(id, "hans", "hi")
+        server.say(wire.Ok(id))
+    person.type("logout")
+    await server.dismiss()
+    assert await patient.end() == 0
+
+
+async def test_a_full_outbox_does_not_keep_anybody_from_coming_back(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """What the client itself wants to know waits its turn, and not where replies are read."""
+    many = limits.REQUESTS_UNANSWERED_MAX
+    async with open_scene(tmp_path, shows_status=True, reconnect_seconds=15) as scene:
+        person = scene.person
+        await scene.begin()
+        whoelse = await scene.server.expect(wire.WhoElse)
+        scene.server.say(wire.Users(whoelse.id, ()))
+        await wait_all_tasks_blocked()
+        scene.server.transport.close()
+        await person.see(f"{SERVER_GONE}. {TRYING}")
+        person.type(*["message hans hi"] * many)
+        await person.see(f"Not connected: {many} requests wait for the server")
+        server = await scene.comes_back()
+        for _ in range(many):
+            message = await server.expect(wire.Message)
+            server.say(wire.Ok(message.id))
+        await server.expect(wire.WhoElse)
+        person.type("logout")
+        await server.dismiss()
+
+
+async def test_a_script_may_wait_too(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """It has no need to know that it does."""
+    async with open_scene(tmp_path, interactive=False, reconnect_seconds=60) as scene:
+        await scene.begin()
+        scene.server.transport.close()
+        scene.person.type("message hans 1")
+        scene.person.type_end()
+        server = await scene.comes_back()
+        message = await server.expect(wire.Message)
+        server.say(wire.Ok(message.id))
+        await server.dismiss()
+    assert scene.status == 0
+    assert scene.person.screen == [f"{SERVER_GONE}. {TRYING}", "Connected again"]
+
+
+async def test_a_connection_that_is_lost_before_the_login_is_the_end(
+    patient: Scene, autojump_clock: MockClock
+) -> None:
+    patient.server.transport.close()
+    assert await patient.end() == 1
+    assert patient.person.screen[-1] == SERVER_GONE
 
 
 # -- With a real server ------------------------------------------------------------------------

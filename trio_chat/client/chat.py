@@ -22,7 +22,6 @@ before login, or a second one during logout.
 
 from __future__ import annotations
 
-import math
 import secrets
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -38,11 +37,13 @@ from ..errors import ErrorCode, FailureError, ProtocolViolation, UsageError
 from ..net.transport import BulkTransport
 from ..protocol import messages as wire
 from . import grammar, render
+from .commands import Commands
 from .connection import ConnectionLost
 from .files.fetch import ConnectError
 from .files.shelf import Shelf
 from .files.transfers import FileOptions, Transfers
 from .links import Links
+from .meanings import UNNUMBERED
 from .notice import Notice
 from .peering import Peering
 from .reconnect import is_passing, reconnect
@@ -55,9 +56,6 @@ from .terminal import Terminal, TerminalGone
 
 LOGOUT_SECONDS_MAX = 3.0
 """How long somebody who wants to leave is kept waiting for the server, and for the screen."""
-
-ACTIVE_SECONDS_MIN = 1.0
-"""How often the server is told of lines that are of no interest to it."""
 
 LOGIN_RETRIES = frozenset({ErrorCode.INVALID_PASSWORD})
 """Refusals of a login after which the password is asked for again (section 8, case 2)."""
@@ -114,6 +112,7 @@ class Chat:
         self._transfers = Transfers(
             terminal, self._board, file_options, self._shelf, session.ask, self._connect_for_files
         )
+        self._commands = Commands(terminal, session, self._links, self._transfers)
         self._nursery: trio.Nursery | None = None
         self._terminal = terminal
         self._session = session
@@ -125,7 +124,6 @@ class Chat:
         self._showing = trio.Lock()  # while a message may be on the screen and not remembered
         self._logout: Exchange | None = None
         self._talk = trio.CancelScope()
-        self._told_active = -math.inf
         self._ending: Ending | None = None
 
     async def run(self) -> int:
@@ -286,7 +284,7 @@ class Chat:
 
     async def _ask_who_is_online(self) -> None:
         with suppress(ConnectionLost):
-            await self._session.ask(wire.WhoElse(grammar.UNNUMBERED))
+            await self._session.ask(wire.WhoElse(UNNUMBERED))
 
     def _tell_links(self, batch: list[Received]) -> None:
         for received in batch:
@@ -319,7 +317,7 @@ class Chat:
 
     async def _connect_for_files(self, user: str) -> BulkTransport:
         ticket = secrets.token_hex(wire.TICKET_CHARACTERS // 2)
-        request = wire.Introduce(grammar.UNNUMBERED, user, ticket, "files")
+        request = wire.Introduce(UNNUMBERED, user, ticket, "files")
         try:
             reply = await self._session.ask(request)
             if isinstance(reply, wire.Introduction):
@@ -391,85 +389,11 @@ class Chat:
                     continue
                 meaning = grammar.parse(line)
             except UsageError as error:
-                await self._answer(render.misused(error))
+                await self._commands.answer(render.misused(error))
                 continue
-            await self._do(meaning)
+            await self._commands.do(meaning)
             if isinstance(meaning, wire.Logout):
                 return
-
-    async def _do(self, meaning: grammar.Line) -> None:
-        match meaning:
-            case grammar.Help(lines):
-                await self._answer(render.help_text(lines))
-            case grammar.StartPrivate(user):
-                await self._links.start(user, wait=not self._terminal.interactive)
-                self._tell_active()
-            case grammar.Private(user, text):
-                await self._links.send(user, text)
-                self._tell_active()
-            case grammar.StopPrivate(user):
-                await self._links.stop(user)
-                self._tell_active()
-            case wire.Search():
-                await self._ask_server(meaning)
-                self._tell_active()
-            case (
-                grammar.RegisterFile()
-                | grammar.Download()
-                | grammar.DownloadChunks()
-                | grammar.Cancel()
-                | grammar.ListDownloads()
-            ):
-                await self._do_with_files(meaning)
-                self._tell_active()
-            case wire.Logout():
-                pass  # by whoever called us
-            case _:
-                await self._ask_server(meaning)
-
-    async def _do_with_files(self, meaning: grammar.AboutFiles) -> None:
-        transfers, wait = self._transfers, not self._terminal.interactive
-        match meaning:
-            case grammar.RegisterFile(path):
-                await transfers.register(path, wait=wait)
-            case grammar.Download(name):
-                await transfers.download(name, wait=wait)
-            case grammar.DownloadChunks(user, name, chunks):
-                if await self._links.has(user):
-                    await transfers.download_chunks(user, name, chunks, wait=wait)
-                else:
-                    await self._terminal.show([render.private_not_enabled(user)])
-            case grammar.Cancel(name):
-                await transfers.cancel(name)
-            case grammar.ListDownloads():
-                await transfers.show_list()
-
-    async def _ask_server(self, request: grammar.Numbered) -> None:
-        session, is_person = self._session, self._terminal.interactive
-        if is_person and session.is_full and not session.is_connected:
-            await self._terminal.show([render.outbox_full(render.command_of(request))])
-            return
-        try:
-            await session.send(request)
-        except ConnectionLost:
-            await self._terminal.show([render.no_server(render.command_of(request))])
-            return
-        if is_person and not session.is_connected:
-            await self._terminal.show([render.waiting(session.unanswered)])
-
-    async def _answer(self, notice: Notice) -> None:
-        """Answer a line that does not concern the server."""
-        if not self._terminal.interactive:
-            # Whoever reads the output of a script wants the answers in its order.
-            await self._session.wait_all_answered()
-        await self._terminal.show([notice])
-        self._tell_active()
-
-    def _tell_active(self) -> None:
-        now = trio.current_time()
-        if now >= self._told_active + ACTIVE_SECONDS_MIN:
-            self._told_active = now
-            self._session.tell(wire.Active())
 
     async def _log_out(self) -> Ending:
         """Log out, once everything is answered; `_read` sees the reply, and ends."""
@@ -479,7 +403,7 @@ class Chat:
             return Ending(1 if self._session.unanswered else 0)  # which was said before
         if self._session.is_connected:
             with trio.move_on_after(LOGOUT_SECONDS_MAX):
-                self._logout = await self._session.send(wire.Logout(grammar.UNNUMBERED))
+                self._logout = await self._session.send(wire.Logout(UNNUMBERED))
                 await trio.sleep_forever()
         return self._left()
 

@@ -1,126 +1,39 @@
 """The commands of sections 3.3 to 3.5: from a line that a person typed to a request.
 
 Rule: pure, and the only place that knows how commands are spelled. A command is a row of
-`COMMANDS`; parsing, usage errors and help follow from the row alone.
+`COMMANDS`; parsing, usage errors and help follow from the row alone. `words` knows how each
+parameter is spelled, and `meanings` what may come out of a line.
 
 A request is made here without its number (`UNNUMBERED`, which the wire does not allow);
-`connection` gives it one when it is sent. Blanks around a line and between its words do
+`session` gives it one when it is sent. Blanks around a line and between its words do
 not matter; a message is everything from its first word to its last, as it was typed.
 """
 
 from __future__ import annotations
 
 import difflib
-import math
-import re
 from collections.abc import Callable
-from contextlib import suppress
-from pathlib import Path
 
 from msgspec import Struct
 
 from .. import limits
-from ..errors import ErrorCode, UsageError
+from ..errors import UsageError
 from ..protocol import messages as wire
 from ..swarm.manifest import parse_chunks
-
-UNNUMBERED = 0
-"""The id of a request that was not sent yet."""
-
-
-class Help(Struct, frozen=True):
-    """``help``: answered by the client itself.
-
-    Attributes:
-        lines: the answer.
-    """
-
-    lines: tuple[str, ...]
-
-
-class StartPrivate(Struct, frozen=True):
-    """``startprivate``: see `links`, as for the next two."""
-
-    user: str
-
-
-class Private(Struct, frozen=True):
-    """``private``: a message that does not go through the server."""
-
-    user: str
-    text: str
-
-
-class StopPrivate(Struct, frozen=True):
-    """``stopprivate``."""
-
-    user: str
-
-
-class RegisterFile(Struct, frozen=True):
-    """``register``: see `files.transfers`, as for the next ones."""
-
-    path: Path
-
-
-class Download(Struct, frozen=True):
-    """``download``."""
-
-    name: str
-
-
-class DownloadChunks(Struct, frozen=True):
-    """``private <user> download <filename> <chunk>``."""
-
-    user: str
-    name: str
-    chunks: str
-
-
-class Cancel(Struct, frozen=True):
-    """``cancel``."""
-
-    name: str
-
-
-class ListDownloads(Struct, frozen=True):
-    """``downloads``."""
-
-
-Numbered = (
-    wire.Login
-    | wire.Message
-    | wire.Broadcast
-    | wire.WhoElse
-    | wire.WhoElseSince
-    | wire.Block
-    | wire.Unblock
-    | wire.Introduce
-    | wire.Register
-    | wire.Search
-    | wire.Logout
+from . import words
+from .meanings import (
+    UNNUMBERED,
+    Cancel,
+    Download,
+    DownloadChunks,
+    Help,
+    Line,
+    ListDownloads,
+    Private,
+    RegisterFile,
+    StartPrivate,
+    StopPrivate,
 )
-"""The requests that have a reply."""
-
-AboutFiles = RegisterFile | Download | DownloadChunks | Cancel | ListDownloads
-"""What `files.transfers` does."""
-
-Line = (
-    wire.Message
-    | wire.Broadcast
-    | wire.WhoElse
-    | wire.WhoElseSince
-    | wire.Block
-    | wire.Unblock
-    | wire.Logout
-    | StartPrivate
-    | Private
-    | StopPrivate
-    | wire.Search
-    | AboutFiles
-    | Help
-)
-"""What a line that is not empty can mean."""
 
 
 class Command(Struct, frozen=True):
@@ -172,8 +85,8 @@ def parse(line: str) -> Line:
     Raises:
         UsageError: if it means nothing; the text says why.
     """
-    _check_characters(line)
-    name, rest = _first_word(line)
+    words.check_characters(line)
+    name, rest = words.first_word(line)
     if name == "help":
         return _parse_help(rest)
     command = _BY_NAME.get(name)
@@ -191,8 +104,8 @@ def parse_user(line: str) -> str:
     Raises:
         UsageError: if nobody can have this name.
     """
-    _check_characters(line)
-    return _check_length(line.strip(_BLANKS), "A user name", limits.NAME_BYTES_MAX)
+    words.check_characters(line)
+    return words.check_length(line.strip(words.BLANKS), "A user name", limits.NAME_BYTES_MAX)
 
 
 def parse_password(line: str) -> str:
@@ -201,37 +114,12 @@ def parse_password(line: str) -> str:
     Raises:
         UsageError: if nobody can have this password.
     """
-    _check_characters(line)
-    return _check_length(line, "A password", limits.PASSWORD_BYTES_MAX)
+    words.check_characters(line)
+    return words.check_length(line, "A password", limits.PASSWORD_BYTES_MAX)
 
-
-# -- Words -------------------------------------------------------------------------------
 
 _RESTS = frozenset({"message", "filename", "chunks"})
 """Parameters that may hold blanks."""
-
-_BLANKS = " \t"
-_GAP = re.compile(r"[ \t]+")
-_SECONDS = re.compile(r"[0-9]+(\.[0-9]*)?|\.[0-9]+")
-
-
-def _check_characters(line: str) -> None:
-    """Refuse what Python makes of bytes that are not UTF-8; the wire can't carry it."""
-    try:
-        line.encode()
-    except UnicodeEncodeError:
-        raise UsageError("Error. This line is not valid UTF-8") from None
-
-
-def _check_length(text: str, what: str, bytes_max: int) -> str:
-    if len(text.encode()) > bytes_max:
-        raise UsageError(f"Error. {what} can have at most {bytes_max} bytes")
-    return text
-
-
-def _first_word(line: str) -> tuple[str, str]:
-    words = _GAP.split(line.strip(_BLANKS), maxsplit=1)
-    return words[0], words[1] if len(words) > 1 else ""
 
 
 def _split(rest: str, command: Command) -> list[str]:
@@ -243,94 +131,30 @@ def _split(rest: str, command: Command) -> list[str]:
     gaps = len(command.parameters) - 1 if command.takes_text else 0
     # Without a text, 0 means "at every gap" to `split`; with one parameter that is a
     # text, there is nothing to split.
-    words = [rest] if command.takes_text and gaps == 0 else _GAP.split(rest, maxsplit=gaps)
-    if words == [""]:
-        words = []
-    if len(words) != len(command.parameters):
+    found = [rest] if command.takes_text and gaps == 0 else words.GAP.split(rest, maxsplit=gaps)
+    if found == [""]:
+        found = []
+    if len(found) != len(command.parameters):
         raise ValueError
-    return words
+    return found
 
 
-def _user(word: str) -> str:
-    """A name that can be on the wire; a longer one than the server allows is nobody's."""
-    if len(word.encode()) > limits.NAME_BYTES_MAX:
-        raise UsageError(ErrorCode.UNKNOWN_USER.text)
-    return word
-
-
-def _text(words: str) -> str:
-    size = len(words.encode())
-    if size > limits.TEXT_BYTES_MAX:
-        raise UsageError(ErrorCode.TEXT_TOO_LONG.describe(size=size))
-    return words
-
-
-def _seconds(word: str) -> float:
-    if _SECONDS.fullmatch(word) is None:
-        raise ValueError
-    seconds = float(word)
-    if not math.isfinite(seconds):
-        raise ValueError
-    return seconds
-
-
-def _unquoted(words: str) -> str:
-    """A file's name, which may stand in quotes."""
-    if len(words) >= 2 and words[0] == words[-1] and words[0] in "\"'":
-        words = words[1:-1]
-    if not words or "\0" in words:
-        raise ValueError
-    return words
-
-
-def _path(words: str) -> Path:
-    path = Path(_unquoted(words))
+def _search_chunks(rest: str) -> wire.Search:
+    name, chunks = words.name_and_chunks(rest)
     try:
-        with suppress(RuntimeError):  # there is no such user
-            path = path.expanduser()
-        return path.absolute()
-    except OSError:
-        raise UsageError("Error. The current directory is gone; type the whole path") from None
-
-
-def _name(words: str) -> str:
-    name = _unquoted(words)
-    if len(name.encode()) > limits.FILE_NAME_BYTES_MAX:
-        raise UsageError(f"Error. {_FILE_NAME_TOO_LONG}")
-    return name
-
-
-_FILE_NAME_TOO_LONG = f"A file's name has at most {limits.FILE_NAME_BYTES_MAX} bytes"
-
-
-def _name_and_chunks(words: str) -> tuple[str, str]:
-    """What ``<filename> <chunks>`` means: the chunks are all words of digits at the end."""
-    found = _NAME_AND_CHUNKS.fullmatch(words)
-    if found is None:
-        raise ValueError
-    return _name(found[1]), found[2]
-
-
-_NAME_AND_CHUNKS = re.compile(r"(.*?)[ \t]+([0-9][0-9,\- \t]*)")
-
-
-def _search_chunks(words: str) -> wire.Search:
-    name, text = _name_and_chunks(words)
-    try:
-        chunks = parse_chunks(text, limits.CHUNKS_MAX)
+        return wire.Search(UNNUMBERED, name, parse_chunks(chunks, limits.CHUNKS_MAX))
     except ValueError as error:
         raise UsageError(f"Error. {error}") from None
-    return wire.Search(UNNUMBERED, name, chunks)
 
 
 def _private(user: str, text: str) -> Private | DownloadChunks:
     """A message, or ``download <filename> <chunk>`` if its words are exactly that."""
-    first, rest = _first_word(text)
-    if first == "download" and _NAME_AND_CHUNKS.fullmatch(rest):
-        name, chunks = _name_and_chunks(rest)
-        if _GAP.search(name) is None and _GAP.search(chunks) is None:
-            return DownloadChunks(_user(user), name, chunks)
-    return Private(_user(user), _text(text))
+    first, rest = words.first_word(text)
+    if first == "download" and words.NAME_AND_CHUNKS.fullmatch(rest):
+        name, chunks = words.name_and_chunks(rest)
+        if words.GAP.search(name) is None and words.GAP.search(chunks) is None:
+            return DownloadChunks(words.user(user), name, chunks)
+    return Private(words.user(user), words.text(text))
 
 
 # -- The table -----------------------------------------------------------------------------
@@ -345,7 +169,7 @@ COMMANDS = (
             "Blanks inside the message are kept as you type them.",
         ),
         example="message yoda Hey Dude",
-        build=lambda user, text: wire.Message(UNNUMBERED, _user(user), _text(text)),
+        build=lambda user, text: wire.Message(UNNUMBERED, words.user(user), words.text(text)),
     ),
     Command(
         name="broadcast",
@@ -353,7 +177,7 @@ COMMANDS = (
         summary="Send a message to everybody online",
         details=("Those who are offline, or have blocked you, do not get it.",),
         example="broadcast vader sucks",
-        build=lambda text: wire.Broadcast(UNNUMBERED, _text(text)),
+        build=lambda text: wire.Broadcast(UNNUMBERED, words.text(text)),
     ),
     Command(
         name="whoelse",
@@ -372,7 +196,7 @@ COMMANDS = (
             "whether they are still online or not.",
         ),
         example="whoelsesince 200",
-        build=lambda seconds: wire.WhoElseSince(UNNUMBERED, _seconds(seconds)),
+        build=lambda seconds: wire.WhoElseSince(UNNUMBERED, words.seconds(seconds)),
     ),
     Command(
         name="block",
@@ -383,7 +207,7 @@ COMMANDS = (
             "log in or out. It lasts until you unblock them.",
         ),
         example="block hans",
-        build=lambda user: wire.Block(UNNUMBERED, _user(user)),
+        build=lambda user: wire.Block(UNNUMBERED, words.user(user)),
     ),
     Command(
         name="unblock",
@@ -391,7 +215,7 @@ COMMANDS = (
         summary="Let a blocked user send to you again",
         details=(),
         example="unblock hans",
-        build=lambda user: wire.Unblock(UNNUMBERED, _user(user)),
+        build=lambda user: wire.Unblock(UNNUMBERED, words.user(user)),
     ),
     Command(
         name="startprivate",
@@ -402,7 +226,7 @@ COMMANDS = (
             "both can send them.",
         ),
         example="startprivate luke",
-        build=lambda user: StartPrivate(_user(user)),
+        build=lambda user: StartPrivate(words.user(user)),
     ),
     Command(
         name="private",
@@ -423,7 +247,7 @@ COMMANDS = (
         summary="End private messaging with a user",
         details=(),
         example="stopprivate luke",
-        build=lambda user: StopPrivate(_user(user)),
+        build=lambda user: StopPrivate(words.user(user)),
     ),
     Command(
         name="register",
@@ -434,7 +258,7 @@ COMMANDS = (
             "A path with blanks may stand in quotes; '~' is your home directory.",
         ),
         example="register ~/maps/hoth.pdf",
-        build=lambda words: RegisterFile(_path(words)),
+        build=lambda path: RegisterFile(words.path(path)),
     ),
     Command(
         name="searchFile",
@@ -442,7 +266,7 @@ COMMANDS = (
         summary="See who has a file, or parts of it",
         details=(),
         example="searchFile hoth.pdf",
-        build=lambda words: wire.Search(UNNUMBERED, _name(words)),
+        build=lambda name: wire.Search(UNNUMBERED, words.file_name(name)),
     ),
     Command(
         name="searchChunk",
@@ -461,7 +285,7 @@ COMMANDS = (
             "If it ends early, the same command goes on where it ended.",
         ),
         example="download hoth.pdf",
-        build=lambda words: Download(_name(words)),
+        build=lambda name: Download(words.file_name(name)),
     ),
     Command(
         name="downloads",
@@ -477,7 +301,7 @@ COMMANDS = (
         summary="Stop a download",
         details=("What is here of it stays; 'download' goes on with it.",),
         example="cancel hoth.pdf",
-        build=lambda words: Cancel(_name(words)),
+        build=lambda name: Cancel(words.file_name(name)),
     ),
     Command(
         name="logout",
@@ -513,7 +337,7 @@ _HELP_USAGE = "help [<command>]"
 def _parse_help(name: str) -> Help:
     if not name:
         return Help(_list_commands())
-    if _GAP.search(name):
+    if words.GAP.search(name):
         raise UsageError(f"Error. Usage: {_HELP_USAGE}")
     if name == "help":
         return Help((_HELP_USAGE, "List the commands, or explain one.", "Example: help message"))

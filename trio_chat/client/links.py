@@ -27,8 +27,8 @@ from ..protocol import messages as wire
 from . import render
 from .clean import clean_line
 from .connection import ConnectionLost
-from .grammar import UNNUMBERED, Numbered
 from .link import Ending, Link, LinkError
+from .meanings import UNNUMBERED, Numbered
 from .notice import Notice
 from .peering import Peering
 from .status import Board

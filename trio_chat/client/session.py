@@ -32,7 +32,7 @@ from ..net.transport import Transport
 from ..protocol import messages as wire
 from ..protocol.framing import encode_line
 from .connection import Connection, ConnectionLost, Refused
-from .grammar import Numbered
+from .meanings import Numbered
 
 _UNANSWERED_BYTES_MAX = limits.OUTBOX_BYTES_MAX // 2
 """What may wait for replies, so that a server that does not read fills no outbox."""

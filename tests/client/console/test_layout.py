@@ -8,7 +8,7 @@ import wcwidth
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trio_chat.client import grammar, render
+from trio_chat.client import grammar, meanings, render
 from trio_chat.client.console.layout import Layout, in_columns
 from trio_chat.client.console.palette import NoPalette, Palette
 from trio_chat.client.files import render as files
@@ -88,7 +88,7 @@ def test_a_line_that_fits_keeps_its_blanks() -> None:
 
 def test_the_list_of_commands_can_be_read_on_a_narrow_screen() -> None:
     meaning = grammar.parse("help")
-    assert isinstance(meaning, grammar.Help)
+    assert isinstance(meaning, meanings.Help)
     lines = compose(layout(), [render.help_text(meaning.lines)], 40)
     assert lines[:2] == ["message <user> <message>", "    Send a message to one user"]
     assert max(map(len, lines)) <= 40

@@ -9,7 +9,7 @@ import msgspec
 from tests.fuzz.reader import Reader
 from tests.fuzz.stage import assert_harmless
 from trio_chat import limits
-from trio_chat.client import grammar
+from trio_chat.client import grammar, meanings
 from trio_chat.client.clean import clean_line
 from trio_chat.errors import UsageError
 from trio_chat.protocol import messages as wire
@@ -35,7 +35,7 @@ def one_input(data: bytes) -> None:
         # One line, but for a word that it quotes; and that the terminal gets it cleaned.
         assert_harmless([clean_line(str(error))])
         return
-    assert isinstance(meaning, grammar.Line)
+    assert isinstance(meaning, meanings.Line)
     if isinstance(meaning, REQUESTS):
         request = msgspec.structs.replace(meaning, id=1)
         decoder = request_decoder()

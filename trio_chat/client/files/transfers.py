@@ -19,7 +19,7 @@ from ...protocol import messages as wire
 from ...swarm.manifest import Manifest, parse_chunks
 from ...swarm.pieces import PieceSet
 from ..connection import ConnectionLost
-from ..grammar import UNNUMBERED, Numbered
+from ..meanings import UNNUMBERED, Numbered
 from ..notice import Notice
 from ..render import info, no_server, refused
 from ..status import Board

@@ -1,0 +1,118 @@
+"""What is done about a line that was typed: by the server, by links, by transfers, or right here.
+
+Every line shows that somebody is there (section 3.1, timeout). The server is told of those that
+are of no interest to it.
+"""
+
+from __future__ import annotations
+
+import math
+
+import trio
+
+from ..protocol import messages as wire
+from . import meanings, render
+from .connection import ConnectionLost
+from .files.transfers import Transfers
+from .links import Links
+from .notice import Notice
+from .session import Session
+from .terminal import Terminal
+
+ACTIVE_SECONDS_MIN = 1.0
+"""How often the server is told of lines that are of no interest to it."""
+
+
+class Commands:
+    """Carries out the lines of one client, one after the other.
+
+    Args:
+        terminal: where answers are shown.
+        session: with the server.
+        links: private messaging.
+        transfers: files.
+    """
+
+    def __init__(
+        self, terminal: Terminal, session: Session, links: Links, transfers: Transfers
+    ) -> None:
+        self._terminal = terminal
+        self._session = session
+        self._links = links
+        self._transfers = transfers
+        self._told_active = -math.inf
+
+    async def do(self, meaning: meanings.Line) -> None:
+        """Do what a line means; but who says `logout` has to be let go by the caller."""
+        match meaning:
+            case meanings.Help(lines):
+                await self.answer(render.help_text(lines))
+            case meanings.StartPrivate(user):
+                await self._links.start(user, wait=not self._terminal.interactive)
+                self._tell_active()
+            case meanings.Private(user, text):
+                await self._links.send(user, text)
+                self._tell_active()
+            case meanings.StopPrivate(user):
+                await self._links.stop(user)
+                self._tell_active()
+            case wire.Search():
+                await self._ask_server(meaning)
+                self._tell_active()
+            case (
+                meanings.RegisterFile()
+                | meanings.Download()
+                | meanings.DownloadChunks()
+                | meanings.Cancel()
+                | meanings.ListDownloads()
+            ):
+                await self._do_with_files(meaning)
+                self._tell_active()
+            case wire.Logout():
+                pass
+            case _:
+                await self._ask_server(meaning)
+
+    async def _do_with_files(self, meaning: meanings.AboutFiles) -> None:
+        transfers, wait = self._transfers, not self._terminal.interactive
+        match meaning:
+            case meanings.RegisterFile(path):
+                await transfers.register(path, wait=wait)
+            case meanings.Download(name):
+                await transfers.download(name, wait=wait)
+            case meanings.DownloadChunks(user, name, chunks):
+                if await self._links.has(user):
+                    await transfers.download_chunks(user, name, chunks, wait=wait)
+                else:
+                    await self._terminal.show([render.private_not_enabled(user)])
+            case meanings.Cancel(name):
+                await transfers.cancel(name)
+            case meanings.ListDownloads():
+                await transfers.show_list()
+
+    async def _ask_server(self, request: meanings.Numbered) -> None:
+        session, is_person = self._session, self._terminal.interactive
+        if is_person and session.is_full and not session.is_connected:
+            await self._terminal.show([render.outbox_full(render.command_of(request))])
+            return
+        try:
+            await session.send(request)
+        except ConnectionLost:
+            await self._terminal.show([render.no_server(render.command_of(request))])
+            return
+        if is_person and not session.is_connected:
+            await self._terminal.show([render.waiting(session.unanswered)])
+
+    async def answer(self, notice: Notice) -> None:
+        """Answer a line that does not concern the server."""
+        if not self._terminal.interactive:
+            # Whoever reads the output of a script wants the answers in its order.
+            await self._session.wait_all_answered()
+        await self._terminal.show([notice])
+        self._tell_active()
+
+    def _tell_active(self) -> None:
+        now = trio.current_time()
+        if now >= self._told_active + ACTIVE_SECONDS_MIN:
+            self._told_active = now
+            self._session.tell(wire.Active())
