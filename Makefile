@@ -8,13 +8,14 @@ SEEDS ?= 200
 SECONDS ?= 600
 TARGET ?= all
 MINUTES ?= 10
+PEERS := ngircd inspircd nats-server mosquitto prosody ejabberd
 
 BIN := .venv/bin
 SETUP := .venv/ready
 SETUP_DEV := .venv/ready-dev
 SETUP_FUZZ := .venv/ready-fuzz
 
-.PHONY: help setup setup-dev setup-fuzz run run-server run-client stop test check simulate mutants fuzz abuse soak report pictures fmt clean
+.PHONY: help setup setup-dev setup-fuzz run run-server run-client stop test check simulate mutants fuzz abuse soak report pictures bench bench-full bench-peers fmt clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -88,6 +89,20 @@ report: $(SETUP) ## Make docs/report.pdf, which has at most 3 pages
 
 pictures: $(SETUP_DEV) ## Make the pictures in the README anew, of real sessions
 	@$(BIN)/python -m docs.make_pictures
+
+bench: $(SETUP) ## Compare with other servers that are installed, in some minutes
+	@$(BIN)/python -m benchmarks.compare
+
+bench-full: $(SETUP) ## The same at length, and how files move beside aria2 and libtorrent
+	@$(BIN)/python -m benchmarks.compare --full
+	@$(BIN)/python -m benchmarks.growth
+	@$(BIN)/python -m benchmarks.files
+
+bench-peers: ## Install Debian's packages of the servers that we are compared with
+	apt-get update
+	apt-get install --yes --no-install-recommends $(PEERS)
+	@# They are started by the benchmark only, each with a configuration of its own.
+	-systemctl disable --now $(PEERS)
 
 fmt: $(SETUP_DEV) ## Format the code, and mend what the linter can
 	@$(BIN)/ruff format --quiet .

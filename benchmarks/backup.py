@@ -22,6 +22,7 @@ from trio_chat.storage.backup import DATABASE_NAME
 from trio_chat.storage.sqlite import open_sqlite
 
 from .load import Client
+from .peers.ours import OurClient
 from .server_process import ServerProcess, user_name
 
 SENDERS = 20
@@ -56,7 +57,7 @@ class Senders:
     def __init__(self, port: int) -> None:
         self.waits: list[tuple[float, float]] = []
         self._ended = threading.Event()
-        clients = [Client(number, port) for number in range(SENDERS)]
+        clients: list[Client] = [OurClient(number, port) for number in range(SENDERS)]
         for client in clients:
             client.wait_for_login()
             client.sock.setblocking(True)

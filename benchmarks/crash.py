@@ -23,6 +23,7 @@ from trio_chat.protocol import messages as wire
 from trio_chat.protocol.framing import LineDecoder, server_message_decoder
 
 from .load import Client, Load
+from .peers.ours import OurClient
 from .server_process import ServerProcess, user_name
 
 SENDERS = range(20)
@@ -40,7 +41,7 @@ class Receiver:
         self.texts: list[str] = []
 
 
-class Person(Client):
+class Person(OurClient):
     """A user who checks everything.
 
     Attributes:
@@ -55,10 +56,10 @@ class Person(Client):
         self._decoder: LineDecoder[wire.ServerMessage] = server_message_decoder()
         super().__init__(number, port)
 
-    def on_lines(self, lines: bytes) -> None:
+    def on_data(self, data: bytes) -> None:
         """Show what came, then acknowledge it, as a client does."""
         seq = 0
-        for message in self._decoder.feed(lines):
+        for message in self._decoder.feed(data):
             if isinstance(message, wire.Delivery):
                 seq = message.seq
                 key = (message.sender, message.client, message.id)

@@ -1,7 +1,7 @@
 """A load generator: many clients in one thread, on plain bytes, so that it stays out of the way.
 
-It speaks just enough of the protocol: it recognises messages by their first bytes and reads
-no more of them than the sequence number that it has to acknowledge.
+A client speaks just enough of its protocol (see `benchmarks.peers`): it recognises messages by
+their first bytes and reads no more of them than what it has to acknowledge.
 """
 
 from __future__ import annotations
@@ -10,148 +10,195 @@ import select
 import socket
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterable
+from typing import ClassVar
 
-from .server_process import password_of, user_name
+from .server_process import user_name
 
-STALL_SECONDS_MAX = 30.0
+STALL_SECONDS_MAX = 60.0
+RECEIVE_BYTES = 1 << 18
+
+Login = Generator[bytes, bytes, None]
+"""Sends what a login takes; yields what it waits for, and gets what has come before that."""
 
 
 class Client:
-    """One logged-in user.
+    """One user; a subclass knows the protocol.
 
     Attributes:
+        acknowledges: whether the server answers each message, and so sets the pace.
+        cut: what complete input ends with.
+        refusal: what the server says only if it does not do what was asked.
         name: of the user.
         deliveries: how many messages and broadcasts have come.
         answers: how many requests were answered with success.
         next_id: the number of the next request.
-        token: with which to come back, if it has asked for one.
+        logged_in: whether that is done.
 
     Args:
         number: of the user.
         port: of the server.
-        password: the user's; none for `password_of`.
         context: to encrypt with; none for clear text.
-        greeting: the first lines; none for those of a login with the password.
+        in_room: whether broadcasts are to reach this user.
     """
+
+    acknowledges: ClassVar[bool] = False
+    cut: ClassVar[bytes] = b"\n"
+    refusal: ClassVar[bytes] = b'"type":"error"'
 
     def __init__(
         self,
         number: int,
         port: int,
-        password: str | None = None,
         context: ssl.SSLContext | None = None,
-        greeting: bytes | None = None,
+        *,
+        in_room: bool = True,
     ) -> None:
         self.name = user_name(number)
-        self.token = b""
+        self.number = number
+        self.in_room = in_room
         self.deliveries = 0
         self.answers = 0
         self.next_id = 2
+        self.logged_in = False
         sock = socket.create_connection(("127.0.0.1", port))
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.sock = sock if context is None else context.wrap_socket(sock)
+        sock.setblocking(False)
+        self.sock = sock
+        if context is not None:
+            self.sock = context.wrap_socket(sock, do_handshake_on_connect=False)
         self._rest = b""
-        self.sock.sendall(
-            greeting
-            or b'{"type":"hello","version":1}\n'
-            b'{"type":"login","id":1,"user":"%s","password":"%s"}\n'
-            % (self.name.encode(), (password or password_of(number)).encode())
-        )
+        self._login = self.log_in()
+        self._expected = b""
+        self._receive = self._begin
+        self._receive()
 
-    def wait_for_login(self) -> None:
-        """Wait until the server has let this user in."""
-        data = b""
-        while b'"type":"ok","id":1}\n' not in data:
-            more = self.sock.recv(65536)
-            if not more or b'"type":"error"' in data:
-                raise RuntimeError(f"{self.name} was not let in: {data!r}")
-            data += more
-        self.sock.setblocking(False)
-        self.token = data.partition(b'"token":"')[2].partition(b'"')[0]
-        # What waits for the user may have come right behind.
-        self._take(data.partition(b'"type":"ok","id":1}\n')[2])
+    # -- What a protocol has to say ------------------------------------------------------------
 
-    def on_lines(self, lines: bytes) -> None:
-        """Look at complete lines: count, and acknowledge what is to be acknowledged."""
-        self.answers += lines.count(b'{"type":"ok"') + lines.count(b'{"type":"sent"')
-        self.deliveries += lines.count(b'{"type":"announcement"')
-        messages = lines.count(b'{"type":"delivery"')
-        if messages:
-            self.deliveries += messages
-            start = lines.rfind(b'{"type":"delivery","seq":') + 25
-            seq = lines[start : lines.index(b",", start)]
-            self.send(b'{"type":"ack","seq":%s}\n' % seq)
-        if b'{"type":"error"' in lines:
-            raise RuntimeError(f"{self.name} was refused: {lines!r}")
+    def log_in(self) -> Login:
+        """Log in, and join the room if there is one."""
+        raise NotImplementedError
 
-    def receive(self) -> None:
-        """Read what there is."""
-        try:
-            data = self.sock.recv(1 << 18)
-        except ssl.SSLWantReadError:  # no whole record yet
-            return
-        if not data:
-            raise ConnectionError(f"the server has closed the connection of {self.name}")
-        self._take(data)
-
-    def _take(self, data: bytes) -> None:
-        end = data.rfind(b"\n") + 1
-        if end:
-            self.on_lines(self._rest + data[:end])
-            self._rest = data[end:]
-        else:
-            self._rest += data
-
-    def send(self, data: bytes) -> None:
-        """Send lines; they fit the socket's buffer, as what is in flight is bounded."""
-        self.sock.sendall(data)
+    def on_data(self, data: bytes) -> None:
+        """Look at complete input: count, and acknowledge what is to be acknowledged."""
+        raise NotImplementedError
 
     def message(self, to: str, text: bytes, count: int) -> None:
         """Send messages, all in one go."""
-        template = b'{"type":"message","id":%d,"to":"' + to.encode() + b'","text":"%s"}\n'
-        self._send_numbered(template, text, count)
+        raise NotImplementedError
+
+    def message_and_confirm(self, to: str, text: bytes, count: int) -> None:
+        """Send messages, all in one go, and have it confirmed that the server has them."""
+        self.message(to, text, count)
 
     def broadcast(self, text: bytes, count: int) -> None:
         """Send broadcasts, all in one go."""
-        self._send_numbered(b'{"type":"broadcast","id":%d,"text":"%s"}\n', text, count)
+        raise NotImplementedError
 
-    def _send_numbered(self, template: bytes, text: bytes, count: int) -> None:
+    # -- The connection ------------------------------------------------------------------------
+
+    def receive(self) -> None:
+        """Read what there is."""
+        self._receive()
+
+    def send(self, data: bytes) -> None:
+        """Send bytes; they fit the socket's buffer, as what is in flight is bounded."""
+        self.sock.sendall(data)
+
+    def numbered(self, template: bytes, text: bytes, count: int) -> None:
+        """Send a template filled with a number and the text, so many times."""
         first = self.next_id
         self.next_id += count
         self.send(b"".join([template % (id, text) for id in range(first, self.next_id)]))
 
+    def wait_for_login(self) -> None:
+        """Wait until the server has let this user in."""
+        while not self.logged_in:
+            select.select([self.sock], [], [], STALL_SECONDS_MAX)
+            self.receive()
+
+    def _begin(self) -> None:
+        if isinstance(self.sock, ssl.SSLSocket):
+            try:
+                self.sock.do_handshake()
+            except ssl.SSLWantReadError:
+                return
+        self._receive = self._receive_login
+        self._expected = next(self._login)
+
+    def _read(self) -> bytes:
+        try:
+            data = self.sock.recv(RECEIVE_BYTES)
+        except (ssl.SSLWantReadError, BlockingIOError):  # no whole record yet
+            return b""
+        if not data:
+            raise ConnectionError(f"the server has closed the connection of {self.name}")
+        return data
+
+    def _receive_login(self) -> None:
+        self._rest += self._read()
+        if self.refusal in self._rest:
+            raise RuntimeError(f"{self.name} was not let in: {self._rest!r}")
+        while self._expected in self._rest:
+            before, _, self._rest = self._rest.partition(self._expected)
+            try:
+                self._expected = self._login.send(before)
+            except StopIteration:
+                self.logged_in = True
+                self._receive = self._receive_data
+                self._take(b"")  # what waits for the user may have come right behind
+                return
+
+    def _receive_data(self) -> None:
+        self._take(self._read())
+
+    def _take(self, data: bytes) -> None:
+        data = self._rest + data
+        end = data.rfind(self.cut) + len(self.cut)
+        if end >= len(self.cut):
+            self._rest = data[end:]
+            self.on_data(data[:end])
+        else:
+            self._rest = data
+
 
 class Load:
-    """All the clients, and the loop that serves them.
+    """All the clients, and the loop that serves them."""
 
-    Args:
-        context: to encrypt with; none for clear text.
-    """
-
-    def __init__(self, context: ssl.SSLContext | None = None) -> None:
+    def __init__(self) -> None:
         self.clients: list[Client] = []
-        self._context = context
         self._poll = select.epoll()
         self._by_fd: dict[int, Client] = {}
 
     def add(self, client: Client) -> None:
-        """Begin to serve a client that is logged in."""
+        """Begin to serve a client."""
         self.clients.append(client)
         self._by_fd[client.sock.fileno()] = client
         self._poll.register(client.sock.fileno(), select.EPOLLIN)
 
-    def log_in(self, count: int, port: int, password: str | None = None) -> None:
-        """Log in more clients, a hundred at a time."""
-        first = len(self.clients)
-        for start in range(first, first + count, 100):
-            batch = [
-                Client(n, port, password, self._context)
-                for n in range(start, min(start + 100, first + count))
-            ]
-            for client in batch:
-                client.wait_for_login()
+    def pause(self, client: Client) -> None:
+        """Read nothing more of a client."""
+        self._poll.unregister(client.sock.fileno())
+
+    def log_in(self, clients: Iterable[Client], at_once: int = 300) -> None:
+        """Log clients in, so many at a time: as soon as one is in, the next one begins."""
+        waiting = iter(clients)
+        pending: set[Client] = set()
+
+        def begin() -> None:
+            for client in waiting:
+                pending.add(client)
                 self.add(client)
+                if len(pending) == at_once:
+                    return
+
+        def react(client: Client) -> None:
+            if client in pending and client.logged_in:
+                pending.remove(client)
+                begin()
+
+        begin()
+        self.run_while(lambda: bool(pending), react)
 
     def run_while(self, condition: Callable[[], bool], react: Callable[[Client], None]) -> None:
         """Serve the clients while a condition holds; call ``react`` for each that got something.
@@ -169,7 +216,7 @@ class Load:
                 react(client)
 
     def settle(self, seconds: float = 0.5) -> None:
-        """Serve the clients until nothing comes any more."""
+        """Serve the clients for a while."""
         deadline = time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0:
             for fd, _ in self._poll.poll(left):

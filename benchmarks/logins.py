@@ -16,6 +16,7 @@ import time
 from trio_chat.server.credentials import HASHER
 
 from .load import Client, Load
+from .peers.ours import OurClient
 from .probe import QUIET_SECONDS, Probe, shown
 from .server_process import ServerProcess, password_of, user_name
 
@@ -30,25 +31,25 @@ def greeting(user: str, login: bytes) -> bytes:
 
 def begin_login(number: int, port: int) -> Client:
     """Log in with the password."""
-    return Client(number, port, password_of(0))
+    return OurClient(number, port, password=password_of(0))
 
 
-def begin_resume(lost: Client, number: int, port: int) -> Client:
+def begin_resume(lost: OurClient, number: int, port: int) -> Client:
     """Log in with the token of a connection."""
     line = b'{"type":"resume","id":1,"user":"%s","token":"%s"}\n'
-    return Client(
+    return OurClient(
         number, port, greeting=greeting(lost.name, line % (lost.name.encode(), lost.token))
     )
 
 
-def tokens(numbers: range, port: int) -> list[Client]:
+def tokens(numbers: range, port: int) -> list[OurClient]:
     """Connections of users that have tokens, and then say and read nothing more."""
     line = b'{"type":"login","id":1,"user":"%s","password":"%s"}\n'
     clients = []
     for number in numbers:
         user = user_name(number)
         login = line % (user.encode(), password_of(0).encode())
-        clients.append(Client(number, port, greeting=greeting(user, login)))
+        clients.append(OurClient(number, port, greeting=greeting(user, login)))
         clients[-1].wait_for_login()
     return clients
 
@@ -76,12 +77,10 @@ def measure(name: str, entry: str | None, count: int) -> None:
         else:
             waiting = [begin_login(number, server.port) for number in numbers]
         for client in waiting:
-            client.sock.setblocking(False)
             load.add(client)
-        # Each is answered with "ok" to its login.
         while waiting:
             probe.step()
-            waiting = [client for client in waiting if not client.answers]
+            waiting = [client for client in waiting if not client.logged_in]
         rate = count / (time.perf_counter() - start)
         print(
             f"| {name}, {count} log in | {rate:,.0f} | {len(probe.seconds)} |"

@@ -6,6 +6,7 @@ import statistics
 import time
 
 from .load import Load
+from .peers.ours import OurClient
 
 TEXT = b"x" * 64
 GAP_SECONDS = 0.002
@@ -25,7 +26,7 @@ class Probe:
     """
 
     def __init__(self, load: Load, port: int, password: str | None = None) -> None:
-        load.log_in(2, port, password)
+        load.log_in(OurClient(number, port, password=password) for number in range(2))
         load.settle()
         self._load = load
         self._sender, self._receiver = load.clients

@@ -1,0 +1,211 @@
+"""Our server beside its peers, in one run: what the same work costs each of them.
+
+Each server gets a configuration of its own and one processor; the clients are one process on
+the other one. Every server is started three times, in turn, and the table shows medians; only
+memory and what has to do with absence are measured once, as they differ less. Whoever is not
+installed is left out; ``make bench-peers`` installs Debian's packages. Linux only.
+
+Read the guarantees with the figures: only ours encrypts here, and answers a sender when a message
+cannot be lost any more. ``benchmarks.reference`` is the least that a server can do in Python, on
+the plain transports of the clients: no acknowledgement, no store, no limits.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import os
+import resource
+import statistics
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from .peers import Peer
+from .peers.irc import Inspircd, Ngircd
+from .peers.mqtt import Mosquitto
+from .peers.nats import Nats
+from .peers.ours import Clear, Encrypted, Reference
+from .peers.xmpp import Ejabberd, Prosody
+from .scenarios import Result, Trial
+
+PEERS: tuple[type[Peer], ...] = (
+    *(Encrypted, Clear, Reference, Ngircd, Inspircd, Nats, Mosquitto, Prosody, Ejabberd),
+)
+RUNS = 3
+PAIRS = 50
+OFFLINE = range(20, 30)
+KILLED = range(30, 31)
+KILL_MESSAGES = 5_000
+OFFLINE_MESSAGES = 50_000
+
+Figures = dict[str, float]
+"""What one server has shown, by row."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much to measure.
+
+    Attributes:
+        seconds: of each load.
+        crowd: users online in the largest fan-out, besides the one who sends.
+        idle: connections whose memory is measured.
+    """
+
+    seconds: float
+    crowd: int
+    idle: int
+
+
+QUICK = Plan(seconds=0.7, crowd=300, idle=1000)
+FULL = Plan(seconds=1.0, crowd=1000, idle=5000)
+
+
+@contextmanager
+def running(peer: type[Peer], users: int, cpu: int) -> Iterator[Trial]:
+    """A server with so many accounts."""
+    with peer.start(users, cpu) as process:
+        peer.prepare(process, users)
+        trial = Trial(peer, process)
+        try:
+            yield trial
+        finally:
+            trial.load.close()
+
+
+def add(figures: Figures, name: str, result: Result) -> None:
+    """Note what a load has shown."""
+    figures[f"{name}: CPU s per million"] = result.cpu_per_million
+    figures[f"{name}: deliveries/s"] = result.rate
+    figures[f"{name}: p50 ms"] = result.percentile(50)
+    figures[f"{name}: p99 ms"] = result.percentile(99)
+
+
+def measure_deliveries(peer: type[Peer], plan: Plan, cpu: int) -> Figures:
+    """Pairs, fan-out and logins."""
+    figures: Figures = {}
+    with running(peer, plan.crowd + 1, cpu) as trial:
+        trial.log_in(2 * PAIRS + 1)
+        for in_flight in (1, 64):
+            result = trial.pairs(PAIRS, in_flight, plan.seconds)
+            add(figures, f"{PAIRS} pairs, {in_flight} in flight", result)
+        add(figures, "fan-out to 100", trial.fan_out(64, plan.seconds))
+        logins = trial.log_in(plan.crowd - 2 * PAIRS)
+        figures["logins/s, all told"] = logins.rate
+        figures["CPU s per 1,000 logins, all told"] = logins.cpu_per_million / 1000
+        add(figures, f"fan-out to {plan.crowd:,}", trial.fan_out(64, plan.seconds))
+    return figures
+
+
+def measure_idle(peer: type[Peer], plan: Plan, cpu: int) -> Figures:
+    """Memory of connections that do nothing."""
+    count = min(plan.idle, peer.idle_max)
+    with running(peer, count, cpu) as trial:
+        trial.log_in(10, in_room=False)
+        before = trial.process.memory_kib()
+        logins = trial.log_in(count - 10, in_room=False)
+        kib = (trial.process.memory_kib() - before) / (count - 10)
+    return {
+        f"KiB per idle connection, of {plan.idle:,}": kib,
+        f"CPU s per 1,000 logins, of {plan.idle:,}": logins.cpu_per_million / 1000,
+    }
+
+
+def measure_offline(peer: type[Peer], plan: Plan, cpu: int) -> Figures:
+    """Messages for those who are away, and a kill."""
+    figures: Figures = {}
+    with running(peer, KILLED.stop, cpu) as trial:
+        if peer.keeps:
+            trial.log_in(10, in_room=False)
+            trial.meet(range(OFFLINE.start, KILLED.stop))
+            stored, seconds = trial.store(OFFLINE, OFFLINE_MESSAGES, 2 * plan.seconds)
+            figures["stored for offline users/s"] = stored / seconds
+            received, seconds = trial.collect(OFFLINE, stored)
+            figures["delivered from store/s"] = received / seconds
+            stored, _ = trial.store(KILLED, KILL_MESSAGES, 600.0)
+            trial.kill()
+            received, _ = trial.collect(KILLED, stored)
+            figures[f"lost of {KILL_MESSAGES:,} at kill -9"] = stored - received
+            figures["start after that, s"] = trial.process.start_seconds
+    with running(peer, KILLED.stop, cpu) as trial:
+        trial.log_in(KILLED.stop, in_room=False)
+        result = trial.beside_stalled(plan.seconds)
+        figures["p99 ms beside a stalled reader"] = result.percentile(99)
+    return figures
+
+
+def medians(runs: list[Figures]) -> Figures:
+    """Of each figure the median of the runs that have it."""
+    names = dict.fromkeys(name for figures in runs for name in figures)
+    return {
+        name: statistics.median(figures[name] for figures in runs if name in figures)
+        for name in names
+    }
+
+
+def shown(value: float | None) -> str:
+    """A figure, with three digits that count."""
+    if value is None:
+        return "-"
+    digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2
+    return f"{value:,.{digits}f}"
+
+
+def print_table(figures: dict[type[Peer], Figures]) -> None:
+    """One column for each server."""
+
+    def row(name: str, cell: Callable[[type[Peer]], str]) -> None:
+        print(f"| {name} |", " | ".join(cell(peer) for peer in figures), "|")
+
+    row("", lambda peer: peer.name)
+    print("|---" * (len(figures) + 1) + "|")
+    row("encrypted", lambda peer: "TLS 1.3" if peer.encrypts else "no")
+    row("an answer means", lambda peer: peer.acknowledges)
+    names = dict.fromkeys(name for rows in figures.values() for name in rows)
+    for name in names:
+        row(name, lambda peer, name=name: shown(figures[peer].get(name)))  # type: ignore[misc]
+
+
+def main() -> None:
+    """Measure all that are installed; print a table in Markdown."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--full", action="store_true", help="longer, and with more connections")
+    parser.add_argument("--runs", type=int, default=RUNS, help=f"of each (default {RUNS})")
+    parser.add_argument("--only", nargs="*", help="these servers, by the name of their class")
+    parser.add_argument("--skip", nargs="*", default=[], help="deliveries, idle or offline")
+    arguments = parser.parse_args()
+    cpus = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {cpus[-1]})
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    plan = FULL if arguments.full else QUICK
+    peers = []
+    for peer in PEERS:
+        if arguments.only and peer.__name__ not in arguments.only:
+            continue
+        if peer.is_installed():
+            peers.append(peer)
+        else:
+            print(f"{peer.name} is not installed", file=sys.stderr)
+    runs: dict[type[Peer], list[Figures]] = {peer: [] for peer in peers}
+    for measure, count in (
+        (measure_deliveries, arguments.runs),
+        (measure_idle, 1),
+        (measure_offline, 1),
+    ):
+        name = measure.__name__.removeprefix("measure_")
+        for number in range(count if name not in arguments.skip else 0):
+            for peer in peers:
+                print(f"{name}, run {number + 1}: {peer.name}", file=sys.stderr, flush=True)
+                figures = measure(peer, plan, cpus[0])
+                print(figures, file=sys.stderr, flush=True)
+                runs[peer].append(figures)
+    today = datetime.datetime.now(datetime.UTC).date()
+    print(f"{today}, {len(cpus)} processors, {arguments.runs} runs\n")
+    print_table({peer: medians(figures) for peer, figures in runs.items()})
+
+
+if __name__ == "__main__":
+    main()
