@@ -6,11 +6,13 @@ other 2^64 - 1 of its network too.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 
 _NEIGHBOURHOOD_BITS = 64
 
 
+@lru_cache(maxsize=1024)
 def plain_address(host: str) -> str:
     """An address without its zone; an IPv4 one that came as IPv6 is IPv4 again."""
     return str(_parse(host))
@@ -29,6 +31,7 @@ def neighbourhood(host: str) -> str:
     return str(IPv6Network((int(address), _NEIGHBOURHOOD_BITS), strict=False))
 
 
+@lru_cache(maxsize=1024)
 def _parse(host: str) -> IPv4Address | IPv6Address:
     address = ip_address(host.partition("%")[0])
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:

@@ -120,6 +120,17 @@ thousands, and others would wait for all of them. In a crowd of 1,000 it is a fe
 REQUESTS_ROUND_MAX = 1024
 """Requests handled between two flushes, which bounds what replies may gather in memory."""
 
+NOTICE_DELAY_SECONDS = 0.1
+"""How long a notice of somebody's coming or going may wait for others: when a thousand come at
+once, each of those who are told gets a few packets instead of a thousand."""
+
+LINGER_SECONDS = 0.001
+"""While there is traffic the hub waits so long for more of it before it lets trio look for what
+else there is to do: a wake-up by trio costs as much as a message."""
+
+READS_TURN_MAX = 64
+"""Reads of connections before the server's other tasks get their turn, if so many come at once."""
+
 STOP_SECONDS_MAX = 5.0
 """A graceful stop: telling the clients, sending their last lines, saving what waits."""
 

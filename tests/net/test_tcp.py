@@ -7,14 +7,15 @@ import socket
 import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import ClassVar
 
 import pytest
 import trio
-from trio.testing import wait_all_tasks_blocked
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from trio_chat.net import crowd
 from trio_chat.net.crowd import Crowd
-from trio_chat.net.tcp import TcpListener, TcpTransport, connect, format_address
+from trio_chat.net.tcp import TcpListener, TcpTransport, _accept, connect, format_address
 from trio_chat.net.transport import ListenError, Transport
 
 
@@ -267,3 +268,52 @@ async def test_dead_peers_are_noticed_within_15_seconds() -> None:
 def test_addresses_are_written_as_people_do() -> None:
     assert format_address("127.0.0.1", 4000) == "127.0.0.1:4000"
     assert format_address("::1", 4000) == "[::1]:4000"
+
+
+class Refusing(socket.socket):
+    """Listens, and has trouble with the first who come."""
+
+    faults: ClassVar[list[int]] = []
+
+    def accept(self) -> tuple[socket.socket, object]:
+        if self.faults:
+            raise OSError(self.faults.pop(0), "trouble")
+        return super().accept()
+
+
+async def test_who_comes_while_there_is_no_room_is_accepted_later(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Refusing, "faults", [errno.EMFILE, errno.ECONNABORTED])
+    accepted = trio.Event()
+
+    async def handle(sock: socket.socket) -> None:
+        sock.close()
+        accepted.set()
+
+    listening = Refusing()
+    listening.bind(("127.0.0.1", 0))
+    listening.listen()
+    with socket.create_connection(listening.getsockname()):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_accept, listening, handle, nursery)
+            await accepted.wait()
+            nursery.cancel_scope.cancel()
+    assert Refusing.faults == []
+
+
+async def test_a_socket_that_cannot_accept_at_all_is_an_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Refusing, "faults", [errno.EINVAL])
+
+    async def handle(sock: socket.socket) -> None:
+        raise AssertionError("nobody was accepted")
+
+    listening = Refusing()
+    listening.bind(("127.0.0.1", 0))
+    listening.listen()
+    with socket.create_connection(listening.getsockname()):
+        async with trio.open_nursery() as nursery:
+            with pytest.raises(OSError, match="trouble"):
+                await _accept(listening, handle, nursery)

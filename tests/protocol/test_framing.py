@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from trio_chat import limits
 from trio_chat.errors import ErrorCode, ProtocolViolation
 from trio_chat.protocol.framing import (
+    Batch,
     LineDecoder,
     encode_line,
     encode_lines,
@@ -238,3 +239,13 @@ def test_the_names_of_all_who_may_be_online_fit_a_line_of_the_server() -> None:
     names = tuple(f"{number:0{limits.NAME_BYTES_MAX}}" for number in range(limits.CONNECTIONS_MAX))
     message = Users(2, names)
     assert server_message_decoder().feed(encode_lines([message])) == [message]
+
+
+def test_a_batch_is_encoded_like_its_messages_and_can_grow() -> None:
+    first, second, third = Ok(1), Ok(2), Ok(3)
+    batch = Batch()
+    batch.append(first)
+    for _ in range(2):
+        assert encode_lines([batch, third]) == encode_lines([first, third])
+    batch.append(second)
+    assert encode_lines([batch, third]) == encode_lines([first, second, third])

@@ -219,6 +219,8 @@ async def test_a_removed_user_is_unknown_from_then_on_and_who_is_online_stays_so
     write(path, HANS + YODA + LUKE)
     async with running_chat(accounts=open_accounts(path), debug=True) as chat:
         hans, yoda = await chat.login("hans"), await chat.login("yoda")
+        await wait_all_tasks_blocked()
+        mock_clock.jump(limits.NOTICE_DELAY_SECONDS)
         await hans.expect(wire.Presence)
         write(path, HANS + YODA.replace("secret", "another"))
         await wait_all_tasks_blocked()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 import trio
-from trio.testing import MockClock, wait_all_tasks_blocked
+from trio.testing import MockClock
 
 from trio_chat import limits
 from trio_chat.core.commands import Command, Requests, SessionClosed, SessionFailed
 from trio_chat.errors import ErrorCode
+from trio_chat.net.arrivals import Arrivals
 from trio_chat.net.memory import memory_pair
 from trio_chat.protocol import messages as wire
 from trio_chat.protocol.framing import encode_lines
@@ -19,7 +20,7 @@ SESSION = 7
 
 
 class Pair:
-    """A connection that runs, its client's end, and the commands that it submits."""
+    """A connection that runs, its client's end, and the commands that come of it."""
 
     def __init__(
         self,
@@ -30,32 +31,30 @@ class Pair:
         self.client, transport = memory_pair(capacity_bytes, ("client", "server"))
         self.connection = Connection(SESSION, transport, pace)
         self.ended = trio.Event()
-        self.gate = trio.Event()
-        self.gate.set()
+        self.was_told = False
+        self._arrivals: Arrivals[Connection] = Arrivals()
         self._submit, self._commands = trio.open_memory_channel[Command](1000)
         nursery.start_soon(self._run)
+        nursery.start_soon(self._feed)
 
     async def _run(self) -> None:
-        await self.connection.run(self._submit_command)
+        self.was_told = await self.connection.run(self._arrivals)
         self.ended.set()
 
-    async def _submit_command(self, command: Command) -> None:
-        await self.gate.wait()
-        await self._submit.send(command)
+    async def _feed(self) -> None:
+        """Do as the hub does."""
+        while not self.ended.is_set():
+            for connection, data in self._arrivals.take():
+                connection.feed(data)
+                while (command := connection.next_command()) is not None:
+                    self._submit.send_nowait(command)
+                if delay := connection.delay(trio.current_time()):
+                    self._arrivals.pause(delay)
+            await self._arrivals.wait(trio.current_time() + 1)
 
     async def command(self) -> Command:
-        """The next one, which is handled at once."""
         with trio.fail_after(1000):
-            command = await self._commands.receive()
-        if isinstance(command, Requests):
-            self.connection.handled()
-        return command
-
-    def waiting(self) -> int:
-        return self._commands.statistics().current_buffer_used
-
-    def no_command(self) -> bool:
-        return self.waiting() == 0
+            return await self._commands.receive()
 
     async def received(self) -> bytes:
         """All that reaches the client, to the end."""
@@ -89,23 +88,7 @@ async def test_a_read_that_brings_very_many_requests_is_several_commands(
         command = await pair.command()
         assert isinstance(command, Requests)
         sizes.append(len(command.batch))
-        await wait_all_tasks_blocked()
-        assert pair.waiting() <= 1, "one in the queue at a time"
     assert sizes == [limits.REQUESTS_BATCH_MAX, limits.REQUESTS_BATCH_MAX, 1]
-    pair.client.close()
-
-
-async def test_one_batch_at_a_time_waits_for_the_broker(
-    autojump_clock: MockClock, pair: Pair
-) -> None:
-    for _ in range(5):
-        pair.client.send_nowait(encode_lines([wire.Active()] * limits.REQUESTS_BATCH_MAX))
-        await wait_all_tasks_blocked()
-    assert pair.waiting() == 1
-    for _ in range(5):
-        assert isinstance(await pair.command(), Requests)
-        await wait_all_tasks_blocked()
-        assert pair.waiting() <= 1
     pair.client.close()
 
 
@@ -218,20 +201,9 @@ async def test_a_client_that_does_not_close_cannot_keep_a_finished_connection(
     if reads:
         await pair.received()
     await pair.ended.wait()
+    assert not pair.was_told
     seconds = limits.DRAIN_SECONDS_MAX * (1 if reads else 2)
     assert trio.current_time() - before == pytest.approx(seconds)
-
-
-async def test_the_end_is_told_though_it_takes_long_to_be_heard(
-    autojump_clock: MockClock, pair: Pair
-) -> None:
-    pair.gate = trio.Event()
-    pair.client.close()
-    await trio.sleep(10 * limits.DRAIN_SECONDS_MAX)
-    assert pair.no_command()
-    pair.gate.set()
-    assert await pair.command() == SessionClosed(SESSION)
-    await pair.ended.wait()
 
 
 async def test_a_broken_connection_ends_like_any_other(

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 import trio
+import trio.testing
 from trio.testing import MockClock
 
 from trio_chat import limits
@@ -16,7 +17,7 @@ from trio_chat.core.effects import Commit
 from trio_chat.errors import ErrorCode
 from trio_chat.net.memory import MemoryTransport, memory_pair
 from trio_chat.protocol import messages as wire
-from trio_chat.protocol.framing import LineDecoder, server_message_decoder
+from trio_chat.protocol.framing import LineDecoder, encode_lines, server_message_decoder
 from trio_chat.server.accounts import Accounts
 from trio_chat.server.connection import Connection
 from trio_chat.server.hub import Hub
@@ -37,7 +38,7 @@ class End:
     async def received(self) -> list[wire.ServerMessage]:
         """What has come since, until nothing does."""
         messages: list[wire.ServerMessage] = []
-        with trio.move_on_after(0.01):
+        with trio.move_on_after(2 * limits.NOTICE_DELAY_SECONDS):
             while data := await self.client.receive():
                 messages += self._decoder.feed(data)
         return messages
@@ -97,6 +98,12 @@ class Rig:
         end.transport.sends = 0
         return end
 
+    async def log_in_at_once(self, user: str) -> None:
+        """Log in without any time for notices."""
+        end = await self.connect(user)
+        await self.say(end, wire.Hello(1), wire.Login(1, user, password_of(user)))
+        await trio.testing.wait_all_tasks_blocked()
+
     async def say(self, end: End, *requests: wire.Request) -> None:
         await self.hub.submit(Requests(end.connection.session, list(requests)))
 
@@ -141,10 +148,10 @@ async def test_who_hands_in_too_much_has_to_wait_until_the_hub_has_had_its_turn(
     autojump_clock: MockClock, rig: Rig
 ) -> None:
     hans = await rig.log_in("hans")
-    for number in range(2, limits.COMMANDS_QUEUE_MAX + 3):  # one is in the hub's hands
+    for number in range(2, limits.COMMANDS_QUEUE_MAX + 2):
         await rig.say(hans, wire.WhoElse(number))
     assert hans.transport.sends == 0
-    await rig.say(hans, wire.WhoElse(limits.COMMANDS_QUEUE_MAX + 3))
+    await rig.say(hans, wire.WhoElse(limits.COMMANDS_QUEUE_MAX + 2))
     assert hans.transport.sends > 0
 
 
@@ -192,6 +199,61 @@ async def test_a_message_to_a_connection_that_is_gone_vanishes(
     await rig.hub.submit(SessionClosed(yoda.connection.session))
     assert await hans.received() == [wire.Presence("yoda", online=False)]
     assert await yoda.received() == []
+
+
+async def test_notices_of_many_go_out_together_and_before_what_is_said_later(
+    autojump_clock: MockClock, rig: Rig
+) -> None:
+    hans, yoda = await rig.log_in("hans"), await rig.log_in("yoda")
+    await hans.received()
+    hans.transport.sends = 0
+    for user in ("luke", "vader"):
+        await rig.log_in_at_once(user)
+    assert await hans.received() == [
+        wire.Presence("luke", online=True),
+        wire.Presence("vader", online=True),
+    ]
+    assert hans.transport.sends == 1
+    await rig.log_in_at_once("r2d2")
+    await rig.say(yoda, wire.Broadcast(2, "hello"))
+    heard = await hans.received()
+    assert [type(message) for message in heard] == [wire.Presence, wire.Announcement]
+
+
+async def test_of_a_flood_only_a_batch_is_handled_before_others_have_their_turn(
+    autojump_clock: MockClock, rig: Rig, nursery: trio.Nursery
+) -> None:
+    hans, yoda = await rig.log_in("hans"), await rig.log_in("yoda")
+    luke = await rig.log_in("luke")
+    for end in (hans, yoda):
+        nursery.start_soon(end.connection.run, rig.hub.arrivals)
+    await luke.received()
+    count = 3 * limits.REQUESTS_BATCH_MAX
+    flood = [wire.Broadcast(2 + number, "flood") for number in range(count)]
+    hans.client.send_nowait(encode_lines(flood))
+    yoda.client.send_nowait(encode_lines([wire.Broadcast(2, "calm")]))
+    texts = [message.text for message in await luke.received()]  # type: ignore[union-attr]
+    assert len(texts) == count + 1
+    assert texts.index("calm") <= limits.REQUESTS_BATCH_MAX
+    hans.client.close()
+    yoda.client.close()
+
+
+async def test_what_goes_to_all_and_to_one_keeps_its_order(
+    autojump_clock: MockClock, rig: Rig
+) -> None:
+    hans, yoda = await rig.log_in("hans"), await rig.log_in("yoda")
+    await hans.received()
+    await rig.say(
+        hans,
+        wire.Broadcast(2, "1"),
+        wire.Broadcast(3, "2"),
+        wire.Message(4, "yoda", "3"),
+        wire.Broadcast(5, "4"),
+        wire.Broadcast(6, "5"),
+    )
+    heard = await yoda.received()
+    assert [getattr(message, "text", "") for message in heard] == ["1", "2", "3", "4", "5"]
 
 
 async def test_deadlines_come_without_any_command(autojump_clock: MockClock, rig: Rig) -> None:

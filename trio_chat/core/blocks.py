@@ -16,11 +16,13 @@ class Blocks:
 
     Attributes:
         by_blocked: who has blocked each user that anybody has blocked; only to be read.
+        version: changes with them.
     """
 
     def __init__(self, pairs: Iterable[tuple[str, str]] = ()) -> None:
         self._by_blocker: dict[str, set[str]] = {}
         self.by_blocked: dict[str, set[str]] = {}
+        self.version = 0
         for blocker, blocked in pairs:
             self.set(blocker, blocked, True)
 
@@ -40,6 +42,7 @@ class Blocks:
     def set(self, blocker: str, blocked: str, on: bool) -> None:
         """Block, or unblock."""
         assert blocker != blocked
+        self.version += 1
         for index, key, name in (
             (self._by_blocker, blocker, blocked),
             (self.by_blocked, blocked, blocker),

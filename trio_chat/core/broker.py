@@ -60,6 +60,8 @@ class Broker:
         self._post = PostOffice(
             restored.waiting, restored.last_seq, self._sessions, self._journal, self._outgoing
         )
+        self._audience_key = NOBODY, 0, 0
+        self._audience: list[SessionId] = []
         self._is_busy = False
         self._stopping = False
 
@@ -359,20 +361,27 @@ class Broker:
             reply = session.history.reply(request.id) or wire.Sent(request.id, True)
             self._outgoing.send(session.id, reply)
             return
-        blockers = self._blocks.blockers_of(session.user)
-        online = self._presence.online
-        receivers = [
-            receiver
-            for user, receiver in online.items()
-            if receiver != session.id and user not in blockers
-        ]
+        receivers = self._audience_of(session)
         announcement = wire.Announcement(session.user, session.client, request.id, request.text)
         self._outgoing.send_many(receivers, announcement)
         # Those who are offline miss it anyway, so only a blocker who is online counts.
-        sent = wire.Sent(request.id, len(receivers) == len(online) - 1)
+        sent = wire.Sent(request.id, len(receivers) == len(self._presence.online) - 1)
         if not sent.complete:
             session.history.remember(sent)
         self._outgoing.send(session.id, sent)
+
+    def _audience_of(self, session: Session) -> list[SessionId]:
+        """Whom a broadcast reaches: the same list again as long as nothing has changed."""
+        key = session.id, self._presence.version, self._blocks.version
+        if self._audience_key != key:
+            blockers = self._blocks.blockers_of(session.user)
+            self._audience_key = key
+            self._audience = [
+                receiver
+                for user, receiver in self._presence.online.items()
+                if receiver != session.id and user not in blockers
+            ]
+        return self._audience
 
     # -- Requests: the others ------------------------------------------------------------------
 
@@ -545,7 +554,7 @@ class Broker:
             for name, receiver in self._presence.online.items()
             if name != user and name not in blocked
         ]
-        self._outgoing.send_many(receivers, wire.Presence(user, online))
+        self._outgoing.send_many(receivers, wire.Presence(user, online), can_wait=True)
 
     def _end(self, session: Session, last: wire.ServerMessage, now: float) -> None:
         """End a session from our side, with a last message."""

@@ -21,10 +21,16 @@ class Send(Struct, frozen=True):
 
 
 class SendMany(Struct, frozen=True, gc=False):
-    """Send one message to many sessions; it is worth encoding once."""
+    """Send one message to many sessions; it is worth encoding once.
+
+    Attributes:
+        can_wait: for a moment, so that it goes out together with what comes then; it still
+            comes before whatever a session is sent later.
+    """
 
     sessions: Sequence[SessionId]
     message: ServerMessage
+    can_wait: bool = False
 
 
 class Admit(Struct, frozen=True, gc=False):

@@ -45,10 +45,12 @@ class Outgoing:
         """Send a message to a session."""
         self.messages_to(session).append(message)
 
-    def send_many(self, sessions: Sequence[SessionId], message: ServerMessage) -> None:
+    def send_many(
+        self, sessions: Sequence[SessionId], message: ServerMessage, *, can_wait: bool = False
+    ) -> None:
         """Send one message to many sessions, or to none."""
         if sessions:
-            self._effects.append(SendMany(sessions, message))
+            self._effects.append(SendMany(sessions, message, can_wait))
             self._messages = {}  # what follows must not overtake it
 
     def answer(self, session: SessionId, reply: Reply) -> None:

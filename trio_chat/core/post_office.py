@@ -141,6 +141,7 @@ class PostOffice:
         """A receiver has shown its messages up to ``seq``: tell their senders, and forget."""
         mailbox = session.mailbox
         sessions = self._sessions.by_id
+        ok = wire.Ok
         is_written = False
         sender = NOBODY
         replies: list[wire.ServerMessage] = []  # of those who have gone, for nobody
@@ -153,7 +154,7 @@ class PostOffice:
             if letter.reply_to != sender:
                 sender = letter.reply_to
                 replies = self._outgoing.messages_to(sender) if sender in sessions else []
-            replies.append(wire.Ok(letter.delivery.id))
+            replies.append(ok(letter.delivery.id))
         if is_written:
             self._journal.acknowledged(session.user, mailbox.acknowledged, now)
         if mailbox.sent < len(mailbox.letters):

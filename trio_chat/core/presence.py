@@ -15,25 +15,30 @@ class Presence:
 
     Attributes:
         online: user to session, in order of login.
+        version: changes with it.
     """
 
     def __init__(self) -> None:
         self.online: dict[str, SessionId] = {}
+        self.version = 0
         self._logouts: dict[str, float] = {}
 
     def log_in(self, user: str, session: SessionId) -> None:
         """Note that a user has come."""
         assert user not in self.online, "one session for each user"
+        self.version += 1
         self.online[user] = session
         self._logouts.pop(user, None)
 
     def log_out(self, user: str, now: float) -> None:
         """Note that a user has gone."""
+        self.version += 1
         del self.online[user]
         self._logouts[user] = now
 
     def move(self, user: str, session: SessionId) -> None:
         """Note that a user goes on in another session; nobody has come or gone."""
+        self.version += 1
         assert user in self.online
         self.online[user] = session
 

@@ -11,7 +11,6 @@ import socket
 import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from functools import partial
 
 import trio
 
@@ -33,7 +32,13 @@ UNKNOWN_HOST = "0.0.0.0"  # noqa: S104  # an address that nobody has
 
 
 class TcpTransport:
-    """A connected socket behind the interface `Transport`; it takes the socket over."""
+    """A connected socket behind the interface `Transport`; it takes the socket over.
+
+    Attributes:
+        has_early_input: whether something was read already that `receive_nowait` has to return.
+    """
+
+    has_early_input = False
 
     def __init__(self, sock: socket.socket) -> None:
         sock.setblocking(False)
@@ -53,22 +58,36 @@ class TcpTransport:
             # Waiting first saves the system call that would find nothing, and is the
             # checkpoint that keeps a busy connection from starving the others.
             self._check_open()
-            await trio.lowlevel.wait_readable(self._sock)
-            try:
-                return self._sock.recv(limits.RECEIVE_BYTES_MAX)
-            except _NOTHING_YET:
-                continue
-            except OSError as error:
-                raise trio.BrokenResourceError from error
+            if self.has_early_input:
+                await trio.lowlevel.checkpoint()
+            else:
+                await trio.lowlevel.wait_readable(self._sock)
+            data = self.receive_nowait()
+            if data is not None:
+                return data
+
+    def receive_nowait(self) -> bytes | None:
+        """The next bytes, as `receive` returns them; none if there are none yet."""
+        try:
+            return self._sock.recv(limits.RECEIVE_BYTES_MAX)
+        except _NOTHING_YET:
+            return None
+        except OSError as error:
+            self._check_open()
+            raise trio.BrokenResourceError from error
 
     def send_nowait(self, data: bytes | bytearray | memoryview) -> int:
-        self._check_open()
         try:
             return self._sock.send(data)
         except _NOTHING_YET:
             return 0
         except OSError as error:
+            self._check_open()
             raise trio.BrokenResourceError from error
+
+    def fileno(self) -> int:
+        """The number of the socket; -1 if it is closed."""
+        return self._sock.fileno()
 
     async def wait_writable(self) -> None:
         self._check_open()
@@ -117,6 +136,11 @@ class TcpTransport:
             return self._sock.recv(1, socket.MSG_PEEK)
         except OSError as error:
             raise trio.BrokenResourceError from error
+
+    def _take_over(self, other: TcpTransport) -> None:
+        """Become what another one is, which is closed then."""
+        self._sock = other.detach()
+        self.peer, self.peer_host, self.local_host = other.peer, other.peer_host, other.local_host
 
     def detach(self) -> socket.socket:
         """Give the socket away; this transport is closed then."""
@@ -167,6 +191,31 @@ Secure = Callable[[TcpTransport], Awaitable[TcpTransport]]
 
 
 _PORTS_TRIED_MAX = 10
+_ACCEPTED_TURN_MAX = 32
+_NO_ROOM_SECONDS = 0.1
+_NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS)
+
+
+async def _accept(
+    sock: socket.socket,
+    handle: Callable[[socket.socket], Awaitable[None]],
+    nursery: trio.Nursery,
+) -> None:
+    """Accept all who come, several at a time; a socket that listens is taken over."""
+    with sock:
+        sock.setblocking(False)
+        while True:
+            await trio.lowlevel.wait_readable(sock)
+            try:
+                for _ in range(_ACCEPTED_TURN_MAX):
+                    nursery.start_soon(handle, sock.accept()[0])
+            except _NOTHING_YET:
+                pass
+            except OSError as error:
+                if error.errno in _NO_ROOM:  # until others have gone, as `trio` does it
+                    await trio.sleep(_NO_ROOM_SECONDS)
+                elif error.errno != errno.ECONNABORTED:  # the other end has gone already
+                    raise
 
 
 class TcpListener:
@@ -205,8 +254,8 @@ class TcpListener:
         *,
         task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED,
     ) -> None:
-        async def handle(stream: trio.SocketStream) -> None:
-            transport = _take_over(stream)
+        async def handle(sock: socket.socket) -> None:
+            transport = TcpTransport(sock)
             try:
                 with self._crowd.place_for(transport):
                     async with self._capacity:
@@ -221,9 +270,9 @@ class TcpListener:
         listeners = await self._open()
         addresses = [format_address(*listener.socket.getsockname()[:2]) for listener in listeners]
         async with trio.open_nursery() as nursery:
-            await nursery.start(
-                partial(trio.serve_listeners, handle, listeners, handler_nursery=handler_nursery)
-            )
+            for listener in listeners:
+                sock = socket.socket(fileno=listener.socket.detach())
+                nursery.start_soon(_accept, sock, handle, handler_nursery)
             task_status.started(addresses)
 
     async def _open(self) -> list[trio.SocketListener]:

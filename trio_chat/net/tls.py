@@ -1,4 +1,4 @@
-"""TLS 1.3 over TCP, behind the same interface: the standard library's `ssl`, not blocking.
+"""TLS 1.3 over TCP, behind the same interface: the standard library's `ssl`, in memory.
 
 A send still needs neither a task nor a checkpoint, which `trio.SSLStream` can't offer; so
 encryption costs little more than its arithmetic.
@@ -23,7 +23,9 @@ from .tcp import TcpTransport
 from .transport import HandshakeError
 
 _HANDSHAKE_BYTE = b"\x16"
-_RECORD_BYTES = 16 * 1024
+_PIECE_BYTES = 16 * 1024
+"""What is encrypted at a time: one record, which is taken as a whole or not yet."""
+
 _NO_CHECK_TIME = ssl.VerifyFlags(0x200000)
 """OpenSSL's ``X509_V_FLAG_NO_CHECK_TIME``, for which `ssl` has no name."""
 
@@ -111,28 +113,123 @@ def _context(protocol: int) -> ssl.SSLContext:
 class TlsTransport(TcpTransport):
     """A connection after its handshake; made by `handshake`.
 
-    Receiving needs no more than `TcpTransport` does: one call returns at most one record and
-    takes it whole, so nothing stays behind in the TLS layer that waiting for the socket would
-    not see.
+    TLS happens in memory, between one call to the kernel and the next: so one read brings all
+    the records that have come, where a socket of `ssl` would read one, with two calls.
+
+    Args:
+        plain: is taken over.
+        context: of our side.
+        server_name: whom a client wants to reach; without it we are the server.
     """
 
-    _sock: ssl.SSLSocket
+    def __init__(self, plain: TcpTransport, context: ssl.SSLContext, server_name: str | None):
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self._tls = context.wrap_bio(
+            self._incoming,
+            self._outgoing,
+            server_side=server_name is None,
+            server_hostname=server_name,
+        )
+        self._unsent = b""  # encrypted, and not taken by the socket yet
+        self._owed = 0  # bytes of the caller's that are in there
+        self._take_over(plain)
 
     @property
     def peer_certificate(self) -> bytes:
         """The certificate of the other end (DER); empty if it has shown none."""
-        return self._sock.getpeercert(binary_form=True) or b""
+        return self._tls.getpeercert(binary_form=True) or b""
+
+    # -- Receiving -----------------------------------------------------------------------------
+
+    def receive_nowait(self) -> bytes | None:
+        incoming, read = self._incoming, self._tls.read
+        if self.has_early_input:
+            self.has_early_input = False
+        else:
+            data = super().receive_nowait()
+            if not data:
+                return data
+            incoming.write(data)
+        text = b""
+        try:
+            text = read(limits.RECEIVE_BYTES_MAX)
+            while text and incoming.pending:  # several records, the last one perhaps not whole
+                more = read(limits.RECEIVE_BYTES_MAX)
+                text += more
+                if not more:
+                    break
+        except ssl.SSLWantReadError:
+            return text or None
+        except ssl.SSLError as error:
+            if not self._unsent:  # the other end is told why
+                self._unsent = self._outgoing.read()
+                self._push()
+            raise trio.BrokenResourceError from error
+        return text
+
+    # -- Sending -------------------------------------------------------------------------------
 
     def send_nowait(self, data: bytes | bytearray | memoryview) -> int:
-        # Record by record, as OpenSSL tells of a longer piece only when all of it is out.
-        view = memoryview(data)
         sent = 0
-        while sent < len(view):
-            taken = super().send_nowait(view[sent : sent + _RECORD_BYTES])
-            if taken == 0:
+        if self._unsent:
+            if not self._push():
+                return 0
+            sent = self._owed  # the caller has them first in the data
+        size = len(data)
+        while sent < size:
+            whole = size <= _PIECE_BYTES and not sent
+            piece = data if whole else memoryview(data)[sent : sent + _PIECE_BYTES]
+            try:
+                self._owed = self._tls.write(piece)
+            except ssl.SSLError as error:
+                raise trio.BrokenResourceError from error
+            self._unsent = self._outgoing.read()
+            if not self._push():
                 break
-            sent += taken
+            sent += self._owed
         return sent
+
+    def _push(self) -> bool:
+        """Send what is encrypted; return whether all of it is out."""
+        unsent = self._unsent
+        taken = super().send_nowait(unsent)
+        self._unsent = b"" if taken == len(unsent) else unsent[taken:]
+        return not self._unsent
+
+    # -- Beginning -----------------------------------------------------------------------------
+
+    async def shake_hands(self, turns: trio.CapacityLimiter) -> None:
+        """The TLS handshake; each step that is computed waits for its turn.
+
+        Raises:
+            OSError: if it fails; what `ssl` raises is one too.
+            trio.BrokenResourceError: if the other end goes.
+        """
+        while True:
+            try:
+                async with turns:
+                    self._tls.do_handshake()
+            except ssl.SSLWantReadError:
+                await self._send_outgoing()
+                await trio.lowlevel.wait_readable(self._sock)
+                data = TcpTransport.receive_nowait(self)
+                if data == b"":
+                    raise trio.BrokenResourceError from None
+                self._incoming.write(data or b"")
+            except ssl.SSLError:
+                with trio.CancelScope(deadline=-1):  # the alert goes out if it can
+                    await self._send_outgoing()
+                raise
+            else:
+                await self._send_outgoing()
+                self.has_early_input = self._incoming.pending > 0
+                return
+
+    async def _send_outgoing(self) -> None:
+        self._unsent = self._outgoing.read()
+        while self._unsent and not self._push():
+            await self.wait_writable()
 
 
 async def handshake(
@@ -154,41 +251,20 @@ async def handshake(
         HandshakeError: if the two ends don't agree; the connection is closed.
     """
     with ExitStack() as cleanup:
-        plain = cleanup.enter_context(transport.detach())
+        cleanup.callback(transport.close)
+        secure = TlsTransport(transport, context, server_name)
+        cleanup.callback(secure.close)
         try:
-            plain.getpeername()  # `ssl` does not close a socket whose other end has gone
-            sock = cleanup.enter_context(
-                context.wrap_socket(
-                    plain,
-                    server_side=server_name is None,
-                    server_hostname=server_name,
-                    do_handshake_on_connect=False,
-                )
-            )
             with trio.fail_after(limits.HANDSHAKE_SECONDS_MAX):
-                await _shake_hands(sock, turns or trio.CapacityLimiter(1))
-            secure = TlsTransport(sock)
+                await secure.shake_hands(turns or trio.CapacityLimiter(1))
         except ssl.SSLCertVerificationError as error:
             raise HandshakeError(f"its certificate is not valid: {error.verify_message}") from error
-        except OSError as error:  # what ssl raises is one too
+        except (OSError, trio.BrokenResourceError) as error:  # what ssl raises is the first, too
             raise HandshakeError("it does not speak TLS 1.3, or broke the handshake off") from error
         except trio.TooSlowError as error:
             raise HandshakeError("it did not finish the TLS handshake in time") from error
         cleanup.pop_all()
         return secure
-
-
-async def _shake_hands(sock: ssl.SSLSocket, turns: trio.CapacityLimiter) -> None:
-    while True:
-        try:
-            async with turns:
-                sock.do_handshake()
-        except ssl.SSLWantReadError:
-            await trio.lowlevel.wait_readable(sock)
-        except ssl.SSLWantWriteError:
-            await trio.lowlevel.wait_writable(sock)
-        else:
-            return
 
 
 class TlsAcceptor:

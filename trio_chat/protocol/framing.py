@@ -19,14 +19,38 @@ from .messages import Request, ServerMessage
 
 T = TypeVar("T")
 
-_encoder = msgspec.json.Encoder()
+
+class Batch:
+    """Messages that go to several connections alike, encoded only once."""
+
+    __slots__ = ("_lines", "_raw")
+
+    def __init__(self) -> None:
+        self._lines: list[bytes] = []
+        self._raw: msgspec.Raw | None = None
+
+    def append(self, message: object) -> None:
+        """Add a message at the end."""
+        self._lines.append(encode_line(message))
+        self._raw = None
+
+    @staticmethod
+    def encoded(batch: object) -> msgspec.Raw:
+        """All of a batch, without its last newline."""
+        assert isinstance(batch, Batch), "whatever else is to be encoded can be"
+        if batch._raw is None:
+            batch._raw = msgspec.Raw(b"\n".join(batch._lines))
+        return batch._raw
+
+
+_encoder = msgspec.json.Encoder(enc_hook=Batch.encoded)
 
 encode_line = _encoder.encode
 """One message as JSON, without its newline."""
 
 
 def encode_lines(messages: Iterable[object]) -> bytes:
-    """Encode messages, one a line; `msgspec.Raw` ones are copied as they are."""
+    """Encode messages, one a line; those of a `Batch` are copied."""
     return _encoder.encode_lines(messages)
 
 

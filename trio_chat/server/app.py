@@ -11,7 +11,7 @@ import trio
 from .. import limits
 from ..core.beginning import Settings
 from ..core.broker import Broker
-from ..core.commands import SessionOpened, Stop, session_id, session_name
+from ..core.commands import SessionClosed, SessionOpened, Stop, session_id, session_name
 from ..net.transport import Listener, Transport
 from ..storage.store import Store
 from .accounts import Accounts
@@ -81,7 +81,9 @@ async def serve(
             local_address=transport.local_host,
         )
         await hub.submit(opened)
-        await connection.run(hub.submit)
+        if not await connection.run(hub.arrivals):
+            # If this were lost, the user would seem to be online.
+            await hub.submit(SessionClosed(connection.session))
         hub.detach(connection)
 
     async with trio.open_nursery() as nursery:

@@ -1,29 +1,26 @@
-"""One connection: its task reads requests and hands them on, another empties its outbox.
+"""One connection, as the hub sees it: what comes in is fed to it, what goes out is flushed.
 
 The end of a connection, whoever wants it: the outbox is finished, the last lines go out,
 our half of the connection is closed, and what still comes in is thrown away until the other
 end closes too. Closing at once would let the kernel drop our last lines, which say why.
 
-Who sends too much is read more slowly, and waits as one does who finds the broker busy. While
-reading pauses the client's end of the connection is not noticed; our own takes no longer.
-
-Requests are handed on in batches, each once the broker has handled the one before: so whoever
-floods has one batch at a time in the queue that all share, and not thousands of requests.
+Who sends too much is read more slowly. While reading pauses the client's end of the connection
+is not noticed; our own takes no longer. Whoever floods has one batch of requests handled at a
+time, and others are served in between.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 
-import msgspec
 import trio
 
 from .. import limits
 from ..core.commands import Command, Requests, SessionClosed, SessionFailed, SessionId
+from ..net.arrivals import Arrivals
 from ..net.outbox import Outbox
 from ..net.transport import Transport
-from ..protocol.framing import encode_lines, request_decoder
+from ..protocol.framing import Batch, encode_lines, request_decoder
 from ..protocol.messages import Request, ServerMessage
 from .pace import Pace
 
@@ -44,32 +41,76 @@ class Connection:
         pace: how fast to read; none for as fast as the broker handles it.
     """
 
+    __slots__ = (
+        *("_decoder", "_input_ended", "_is_end_told", "_is_reported", "_outbox", "_pace"),
+        *("_requests", "_transport", "_unpaced_bytes", "_unpaced_requests"),
+        *("peer", "pending", "session"),
+    )
+
     def __init__(self, session: SessionId, transport: Transport, pace: Pace | None = None) -> None:
         self.session = session
         self.peer = transport.peer
-        self.pending: list[ServerMessage | msgspec.Raw] = []
+        self.pending: list[ServerMessage | Batch] = []
         self._transport = transport
         self._pace = pace
         self._outbox = Outbox(transport)
         self._decoder = request_decoder()
-        self._reading = trio.CancelScope()
-        self._handled = trio.Event()
-        self._handled.set()
         self._input_ended = trio.Event()
+        self._requests: list[Request] = []
+        self._unpaced_requests = self._unpaced_bytes = 0
+        self._is_reported = self._is_end_told = False
 
     def admit(self) -> None:
         """The client has logged in, and may send longer lines."""
         self._decoder.line_bytes_max = limits.LINE_BYTES_MAX
+
+    def feed(self, data: bytes) -> None:
+        """Take the next bytes of the input; empty bytes are its end."""
+        if not data:
+            self._outbox.finish()
+            self._input_ended.set()
+        elif self._decoder.violation is None:
+            self._requests = self._decoder.feed(data)
+            self._unpaced_bytes += len(data)
+
+    def next_command(self) -> Command | None:
+        """What the input means, a batch of requests at a time; none when nothing is left."""
+        requests = self._requests
+        if requests:
+            if len(requests) <= limits.REQUESTS_BATCH_MAX:  # nearly always
+                self._requests = []
+            else:
+                self._requests = requests[limits.REQUESTS_BATCH_MAX :]
+                requests = requests[: limits.REQUESTS_BATCH_MAX]
+            self._unpaced_requests += len(requests)
+            return Requests(self.session, requests)
+        violation = self._decoder.violation
+        if violation is not None and not self._is_reported:
+            self._is_reported = True
+            return SessionFailed(self.session, violation.code, violation.text)
+        if self._input_ended.is_set() and not self._is_end_told:
+            self._is_end_told = True
+            return SessionClosed(self.session)
+        return None
+
+    @property
+    def has_more(self) -> bool:
+        """Whether requests are left that were fed and not handled yet."""
+        return bool(self._requests)
+
+    def delay(self, now: float) -> float:
+        """How many seconds to wait before more is fed, after all that was handled."""
+        if self._pace is None:
+            return 0.0
+        requests, size_bytes = self._unpaced_requests, self._unpaced_bytes
+        self._unpaced_requests = self._unpaced_bytes = 0
+        return self._pace.delay(requests, size_bytes, now)
 
     def flush(self) -> bool:
         """Send what is pending, in one go; return whether the receiver keeps up."""
         data = encode_lines(self.pending)
         self.pending = []
         return self._outbox.send(data)
-
-    def handled(self) -> None:
-        """The broker has handled the requests that were submitted last."""
-        self._handled.set()
 
     def charge(self, receivers: int) -> None:
         """One of these requests went to so many others."""
@@ -80,10 +121,13 @@ class Connection:
         """Close the connection once everything that was flushed is out."""
         self._outbox.finish()
 
-    async def run(self, submit: Submit) -> None:
-        """Serve the connection; return when both of its directions have ended."""
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._read, submit)
+    async def run(self, arrivals: Arrivals[Connection]) -> bool:
+        """Serve the connection until both of its directions have ended, or time is up.
+
+        Returns:
+            Whether the end of its input was fed to it, and so was told.
+        """
+        async with arrivals.watching(self._transport, self):
             await self._outbox.run()
             with trio.move_on_after(limits.DRAIN_SECONDS_MAX):
                 try:
@@ -92,38 +136,4 @@ class Connection:
                     pass  # the other end was faster
                 else:
                     await self._input_ended.wait()
-            self._reading.cancel()
-
-    async def _read(self, submit: Submit) -> None:
-        with self._reading, suppress(trio.BrokenResourceError):  # no goodbye is as good as one
-            while data := await self._transport.receive():
-                if self._decoder.violation is not None:
-                    continue
-                requests = self._decoder.feed(data)
-                while len(requests) > limits.REQUESTS_BATCH_MAX:
-                    await self._hand_on(requests[: limits.REQUESTS_BATCH_MAX], submit)
-                    await self._pause(limits.REQUESTS_BATCH_MAX, 0)
-                    requests = requests[limits.REQUESTS_BATCH_MAX :]
-                if requests:
-                    await self._hand_on(requests, submit)
-                violation = self._decoder.violation
-                if violation is not None:
-                    await submit(SessionFailed(self.session, violation.code, violation.text))
-                else:
-                    await self._pause(len(requests), len(data))
-        self._outbox.finish()
-        self._input_ended.set()
-        # However busy the broker is: if this were lost, the user would seem to be online.
-        await submit(SessionClosed(self.session))
-
-    async def _hand_on(self, batch: list[Request], submit: Submit) -> None:
-        if not self._handled.is_set():
-            await self._handled.wait()
-        self._handled = trio.Event()
-        await submit(Requests(self.session, batch))
-
-    async def _pause(self, requests: int, size_bytes: int) -> None:
-        if self._pace is not None:
-            delay = self._pace.delay(requests, size_bytes, trio.current_time())
-            if delay:
-                await trio.sleep(delay)
+        return self._input_ended.is_set()

@@ -1,15 +1,17 @@
 """The hub: the one task that owns the broker, and the way from everybody to it and back.
 
-Theory of operation: whatever happens becomes a command in one bounded channel. The hub takes
-all that waits there, has the broker handle it, and then sends to each connection that is
-concerned what has gathered for it, in one call. So the busier the server, the more messages
-share a system call, and nobody ever waits for a slow receiver.
+Theory of operation: the hub takes what has come on all connections (`net.arrivals`), has the
+broker handle it, and then sends to each connection that is concerned what has gathered for it,
+in one call. So the busier the server, the more messages share a wake-up and a system call, and
+nobody ever waits for a slow receiver. Whatever else happens is a command in one bounded channel,
+and wakes the hub. This is the hot path: every message takes it, in `_round`.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from typing import Any, ClassVar
 
 import msgspec
@@ -29,11 +31,14 @@ from ..core.commands import (
 from ..core.effects import Commit, LoadMailbox
 from ..core.statistics import Statistics
 from ..errors import ErrorCode
-from ..protocol.framing import encode_line
+from ..net.arrivals import Arrivals
+from ..protocol.framing import Batch
 from .connection import Connection
 from .log import Log, Record, describe
 
 StoreJob = Commit | LoadMailbox
+
+NEVER = float("inf")
 
 
 class Hub:
@@ -43,12 +48,14 @@ class Hub:
         store_jobs: what the store task has to do.
         password_jobs: what the password task has to do.
         stopped: set after a `Stop` command, when nothing is left to be saved.
+        arrivals: what comes in, for the connections that it is fed to.
     """
 
     def __init__(self, broker: Broker, log: Log | None) -> None:
         self._broker = broker
         self._log = log
         self._submit, self._commands = trio.open_memory_channel[Command](limits.COMMANDS_QUEUE_MAX)
+        self.arrivals: Arrivals[Connection] = Arrivals()
         # At most one commit and one load for each session are ever asked for, so there is
         # always room here, and the broker never waits for the disk.
         self._store, self.store_jobs = trio.open_memory_channel[StoreJob](limits.STORE_QUEUE_MAX)
@@ -58,11 +65,19 @@ class Hub:
         self._connections: dict[SessionId, Connection] = {}
         self._touched: dict[Connection, None] = {}
         self._own: deque[Command] = deque()
+        self._behind: dict[Connection, None] = {}
         self._asker: Connection | None = None  # whose requests are being handled
+        self._is_submitted = False
+        self._notices_due = NEVER
+        self._batch: Batch | None = None
+        self._batch_sessions: Sequence[SessionId] = ()
+        self._now = 0.0
         self.stopped = trio.Event()
 
     async def submit(self, command: Command) -> None:
         """Hand a command to the broker; wait only while too many wait already."""
+        self._is_submitted = True
+        self.arrivals.wake()
         try:
             self._submit.send_nowait(command)
         except trio.WouldBlock:
@@ -75,6 +90,7 @@ class Hub:
     def detach(self, connection: Connection) -> None:
         """Send nothing more to a connection."""
         del self._connections[connection.session]
+        self._behind.pop(connection, None)
 
     @property
     def connections(self) -> int:
@@ -88,69 +104,133 @@ class Hub:
 
     async def run(self) -> None:
         """Handle commands until cancelled."""
-        while True:
-            for command in await self._next_commands():
-                self._handle(command)
-            while self._own or self._touched:  # a flush may find that somebody is slow
-                while self._own:
-                    self._handle(self._own.popleft())
-                self._flush()
-            if self._broker.has_stopped:
-                self.stopped.set()
+        with closing(self.arrivals):
+            while True:
+                await self.arrivals.wait(min(self._broker.next_deadline(), self._notices_due))
+                self._take_turn()
+                if self._broker.has_stopped:
+                    self.stopped.set()
 
-    async def _next_commands(self) -> list[Command]:
-        """All commands that wait, up to a bound, or a tick if none comes in time."""
-        command: Command = Tick()
-        with trio.move_on_at(self._broker.next_deadline()):
-            command = await self._commands.receive()
-        commands = [command]
+    def _take_turn(self) -> None:
+        """Serve what has come and, for a moment, what comes meanwhile."""
+        count = new = self._round()
+        end = self._now + limits.LINGER_SECONDS
+        while new and count < limits.READS_TURN_MAX and self._now < end:
+            new = self._round(limits.LINGER_SECONDS)
+            count += new
+
+    def _round(self, linger_seconds: float = 0.0) -> int:
+        """Handle all that waits, then send; return from how many connections something came."""
+        self._now = trio.current_time()
+        count = 0
+        if self._is_submitted:
+            self._handle_submitted()
+        if self._now >= self._broker.next_deadline():
+            self._handle(Tick())
+        if self._now >= self._notices_due:
+            self._notices_due = NEVER
+            self._touched.update((c, None) for c in self._connections.values() if c.pending)
+        requests = 0
+        for connection in tuple(self._behind):
+            requests += self._serve(connection)
+            if connection not in self._behind:
+                self.arrivals.release(connection, connection.delay(self._now))
+        for connection, data in self.arrivals.take(0.0 if count or requests else linger_seconds):
+            count += 1
+            connection.feed(data)
+            requests += self._serve(connection)
+            if connection in self._behind:
+                self.arrivals.hold()
+            elif delay := connection.delay(self._now):
+                self.arrivals.pause(delay)
+            if requests >= limits.REQUESTS_ROUND_MAX:
+                self._flush()
+                requests = 0
+        self._flush()
+        if self._behind:
+            self.arrivals.wake()
+        return count
+
+    def _serve(self, connection: Connection) -> int:
+        """Handle one batch of a connection, or what ends it; return how many requests that was.
+
+        What is left is for the next round.
+        """
+        count = 0
+        self._asker = connection
+        while (command := connection.next_command()) is not None:
+            self._handle(command)
+            if type(command) is Requests:
+                count += len(command.batch)
+                if connection.has_more:
+                    self._behind[connection] = None
+                    break
+        else:
+            self._behind.pop(connection, None)
+        self._asker = None
+        return count
+
+    def _handle_submitted(self) -> None:
         requests = 0
         try:
-            while requests < limits.REQUESTS_ROUND_MAX:
-                requests += len(command.batch) if type(command) is Requests else 1
+            while True:
                 command = self._commands.receive_nowait()
-                commands.append(command)
+                self._handle(command)
+                requests += len(command.batch) if type(command) is Requests else 1
+                if requests >= limits.REQUESTS_ROUND_MAX:
+                    self._flush()
+                    requests = 0
         except trio.WouldBlock:
-            pass
-        return commands
+            self._is_submitted = False
 
     def _handle(self, command: Command) -> None:
         if self._log is not None:
             self._log_command(command)
-        if type(command) is Requests:
-            self._asker = self._connections.get(command.session)
-        for effect in self._broker.handle(command, trio.current_time()):
+        for effect in self._broker.handle(command, self._now):
             if self._log is not None:
                 self._log_effect(effect)
             self._EFFECTS[type(effect)](self, effect)
-        if self._asker is not None:
-            self._asker.handled()
-            self._asker = None
 
     def _flush(self) -> None:
-        for connection in self._touched:
-            if not connection.flush():
-                code = ErrorCode.SLOW
-                self._own.append(SessionFailed(connection.session, code, code.describe()))
-        self._touched.clear()
+        while self._touched or self._own:
+            self._batch = None  # nothing may be added to what has been sent
+            touched, self._touched = self._touched, {}
+            for connection in touched:
+                if not connection.flush():
+                    code = ErrorCode.SLOW
+                    self._own.append(SessionFailed(connection.session, code, code.describe()))
+            while self._own:  # somebody is slow, which others are told
+                self._handle(self._own.popleft())
 
     # -- Effects -----------------------------------------------------------------------------
 
     def _send(self, effect: effects.Send) -> None:
         connection = self._connections.get(effect.session)
         if connection is not None:
-            connection.pending += effect.messages
+            pending = connection.pending
+            if pending and pending[-1] is self._batch:
+                self._batch = None  # what is sent to all next comes behind this
+            pending += effect.messages
             self._touched[connection] = None
 
     def _send_many(self, effect: effects.SendMany) -> None:
-        line = msgspec.Raw(encode_line(effect.message))
         if self._asker is not None:
             self._asker.charge(len(effect.sessions))
-        for session in effect.sessions:
-            connection = self._connections.get(session)
-            if connection is not None:
-                connection.pending.append(line)
-                self._touched[connection] = None
+        if self._batch is not None and effect.sessions is self._batch_sessions:
+            self._batch.append(effect.message)  # to the same receivers as the one before
+            return
+        batch = Batch()
+        batch.append(effect.message)
+        find = self._connections.get
+        receivers = [found for session in effect.sessions if (found := find(session)) is not None]
+        for connection in receivers:
+            connection.pending.append(batch)
+        if effect.can_wait:
+            self._batch = None
+            self._notices_due = min(self._notices_due, self._now + limits.NOTICE_DELAY_SECONDS)
+        else:
+            self._batch, self._batch_sessions = batch, effect.sessions
+            self._touched.update(dict.fromkeys(receivers))
 
     def _admit(self, effect: effects.Admit) -> None:
         connection = self._connections.get(effect.session)
