@@ -1,8 +1,8 @@
 """Our server beside its peers, in one run: what the same work costs each of them.
 
 Each server gets a configuration of its own and one processor; the clients are one process on
-the other one. Every server is started three times, in turn, and the table shows medians; only
-memory and what has to do with absence are measured once, as they differ less. Whoever is not
+the other one. Each load is put on one server after the other, three times, and the table shows
+medians; logins, memory and what has to do with absence are measured once. Whoever is not
 installed is left out; ``make bench-peers`` installs Debian's packages. Linux only.
 
 Read the guarantees with the figures: only ours encrypts here, and answers a sender when a message
@@ -18,9 +18,10 @@ import os
 import resource
 import statistics
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from .peers import Peer
 from .peers.irc import Inspircd, Ngircd
@@ -83,19 +84,43 @@ def add(figures: Figures, name: str, result: Result) -> None:
     figures[f"{name}: p99 ms"] = result.percentile(99)
 
 
-def measure_deliveries(peer: type[Peer], plan: Plan, cpu: int) -> Figures:
-    """Pairs, fan-out and logins."""
-    figures: Figures = {}
-    with running(peer, plan.crowd + 1, cpu) as trial:
-        trial.log_in(2 * PAIRS + 1)
+def measure_deliveries(
+    peers: Sequence[type[Peer]], plan: Plan, cpu: int, runs: int
+) -> dict[type[Peer], list[Figures]]:
+    """Pairs, fan-out and logins: all servers run, and each load is put on one after the other.
+
+    So what the machine does at a moment meets all of them alike.
+    """
+    figures: dict[type[Peer], list[Figures]] = {peer: [] for peer in peers}
+    with ExitStack() as stack:
+        trials = {}
+        for peer in peers:
+            users = min(plan.crowd, peer.crowd_max) + 1
+            trials[peer] = stack.enter_context(running(peer, users, cpu))
+            trials[peer].log_in(2 * PAIRS + 1)
+
+        def measure(name: str, load: Callable[[Trial], Result]) -> None:
+            for number in range(runs):
+                print(f"{name}, run {number + 1}", file=sys.stderr, flush=True)
+                for peer, trial in trials.items():
+                    figures[peer].append({})
+                    add(figures[peer][-1], name, load(trial))
+
         for in_flight in (1, 64):
-            result = trial.pairs(PAIRS, in_flight, plan.seconds)
-            add(figures, f"{PAIRS} pairs, {in_flight} in flight", result)
-        add(figures, "fan-out to 100", trial.fan_out(64, plan.seconds))
-        logins = trial.log_in(plan.crowd - 2 * PAIRS)
-        figures["logins/s, all told"] = logins.rate
-        figures["CPU s per 1,000 logins, all told"] = logins.cpu_per_million / 1000
-        add(figures, f"fan-out to {plan.crowd:,}", trial.fan_out(64, plan.seconds))
+            measure(
+                f"{PAIRS} pairs, {in_flight} in flight",
+                partial(Trial.pairs, count=PAIRS, in_flight=in_flight, seconds=plan.seconds),
+            )
+        fan_out = partial(Trial.fan_out, in_flight=64, seconds=plan.seconds)
+        measure("fan-out to 100", fan_out)
+        for peer, trial in list(trials.items()):
+            print(f"logins: {peer.name}", file=sys.stderr, flush=True)
+            logins = trial.log_in(min(plan.crowd, peer.crowd_max) - 2 * PAIRS)
+            figures[peer][-1]["logins/s, all told"] = logins.rate
+            figures[peer][-1]["CPU s per 1,000 logins, all told"] = logins.cpu_per_million / 1000
+            if peer.crowd_max < plan.crowd:
+                del trials[peer]
+        measure(f"fan-out to {plan.crowd:,}", fan_out)
     return figures
 
 
@@ -190,18 +215,12 @@ def main() -> None:
         else:
             print(f"{peer.name} is not installed", file=sys.stderr)
     runs: dict[type[Peer], list[Figures]] = {peer: [] for peer in peers}
-    for measure, count in (
-        (measure_deliveries, arguments.runs),
-        (measure_idle, 1),
-        (measure_offline, 1),
-    ):
-        name = measure.__name__.removeprefix("measure_")
-        for number in range(count if name not in arguments.skip else 0):
-            for peer in peers:
-                print(f"{name}, run {number + 1}: {peer.name}", file=sys.stderr, flush=True)
-                figures = measure(peer, plan, cpus[0])
-                print(figures, file=sys.stderr, flush=True)
-                runs[peer].append(figures)
+    if "deliveries" not in arguments.skip:
+        runs |= measure_deliveries(peers, plan, cpus[0], arguments.runs)
+    for name, measure in (("idle", measure_idle), ("offline", measure_offline)):
+        for peer in peers if name not in arguments.skip else ():
+            print(f"{name}: {peer.name}", file=sys.stderr, flush=True)
+            runs[peer].append(measure(peer, plan, cpus[0]))
     today = datetime.datetime.now(datetime.UTC).date()
     print(f"{today}, {len(cpus)} processors, {arguments.runs} runs\n")
     print_table({peer: medians(figures) for peer, figures in runs.items()})

@@ -24,6 +24,7 @@ class Peer:
         encrypts: whether the connections are encrypted here.
         acknowledges: what an answer to the sender means.
         keeps: whether messages for somebody offline are kept.
+        crowd_max: how many it lets into its room in reasonable time.
         idle_max: how many connections it takes in reasonable time.
     """
 
@@ -33,6 +34,7 @@ class Peer:
     encrypts: ClassVar[bool] = False
     acknowledges: ClassVar[str] = "nothing"
     keeps: ClassVar[bool] = False
+    crowd_max: ClassVar[int] = 10_000
     idle_max: ClassVar[int] = 10_000
 
     @classmethod

@@ -82,12 +82,13 @@ class XmppClient(Client):
 
 
 class Prosody(Peer):
-    """prosody, with its defaults for storage."""
+    """prosody, with its defaults for storage; a crowd of 1,000 takes it a minute or two."""
 
     name = "prosody"
     program = "prosody"
     client = XmppClient
     keeps = True
+    crowd_max = 300
 
     @classmethod
     def start(cls, users: int, cpu: int) -> Process:
