@@ -3,7 +3,7 @@
 It decodes each message, passes it on and answers its sender, with the same framing, the
 same sockets and one send for each receiver and batch. It keeps no state but who is there:
 no acknowledgement, no store, no blocks, no limits, no deadlines. Run by
-``benchmarks.deliveries`` beside the real server, so that the two can be compared whatever
+``benchmarks.compare`` beside the real server, so that the two can be compared whatever
 the machine does at that moment.
 """
 

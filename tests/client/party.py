@@ -12,6 +12,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from tests.server import harness
 from tests.server.harness import password_of, running_chat
+from trio_chat import limits
 from trio_chat.client.chat import Chat
 from trio_chat.client.files.transfers import FileOptions
 from trio_chat.client.session import Session
@@ -145,6 +146,7 @@ class Party:
             guest = await self.open(user)
             await guest.log_in()
             guests.append(guest)
+        await trio.sleep(2 * limits.NOTICE_DELAY_SECONDS)  # all are told
         await wait_all_tasks_blocked()
         for guest in self.guests:
             guest.person.screen.clear()
