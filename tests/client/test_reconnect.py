@@ -348,7 +348,7 @@ async def test_private_messages_go_on_meanwhile_and_can_be_started_after(
     await hans.says("startprivate yoda", "Start private messaging with yoda")
     await _cut(hans)
     hans.type("private yoda hey")
-    await yoda.sees("hans logged out", "hans(private): hey")
+    await yoda.sees("hans(private): hey", "hans logged out")
     await hans.sees("Connected again")
     await yoda.sees("hans logged in")
     await luke.sees("hans logged out", "hans logged in")
