@@ -99,7 +99,7 @@ async def test_a_stop_ends_in_time_though_a_client_reads_nothing(
     await chat.start()
     yoda = await chat.login("yoda")
     for _ in range(50):
-        await yoda.expect(wire.Delivery)
+        await yoda.acknowledge((await yoda.expect(wire.Delivery)).seq)
 
 
 async def test_a_stop_ends_in_time_though_a_client_never_stops_sending(
