@@ -74,9 +74,27 @@ def test_receiving_and_acknowledging_do_not_count_as_activity() -> None:
         """)
 
 
+def test_what_a_client_asks_by_itself_does_not_count_as_activity() -> None:
+    book = Playbook("yoda", idle_seconds=30)
+    book.do("wait 20")
+    assert book.ask("yoda", wire.WhoElse(2, unasked=True)) == ["yoda < users 2 []"]
+    book.play("""
+        wait 10
+            yoda < closed idle ...
+            close yoda
+        """)
+
+
 @pytest.mark.parametrize(
     "request_line",
-    ["active", "message 2 nobody hey", "broadcast 2 hey", "whoelsesince 2 5", "block 2 yoda"],
+    [
+        "active",
+        "whoelse 2",
+        "message 2 nobody hey",
+        "broadcast 2 hey",
+        "whoelsesince 2 5",
+        "block 2 yoda",
+    ],
 )
 def test_every_command_counts_as_activity_refused_or_not(request_line: str) -> None:
     book = Playbook("yoda", idle_seconds=30)

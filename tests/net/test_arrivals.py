@@ -108,6 +108,13 @@ async def test_whoever_waits_does_so_until_it_is_time(bench: Bench) -> None:
         await bench.arrivals.wait(trio.current_time() + 0.01)
 
 
+async def test_nobody_lingers_for_sockets_that_are_not_there() -> None:
+    """A simulation has none, and its time is its own."""
+    arrivals: Arrivals[str] = Arrivals()
+    arrivals.close()  # so that to wait there would be an error
+    assert list(arrivals.take(SECONDS_MAX)) == []
+
+
 async def test_a_connection_that_breaks_has_come_to_its_end(bench: Bench) -> None:
     if isinstance(bench.theirs, TcpTransport):
         bench.theirs._sock.setsockopt(

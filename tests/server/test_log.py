@@ -40,7 +40,7 @@ EVENTS: list[tuple[msgspec.Struct, str]] = [
     (wire.Resume(1, NAME, SECRET), r"resume id=1 user='ha\nns' token=(hidden)"),
     (wire.Message(2, NAME, SECRET), r"message id=2 to='ha\nns' text=(12 characters)"),
     (wire.Broadcast(2, SECRET), "broadcast id=2 text=(12 characters)"),
-    (wire.WhoElse(2), "whoelse id=2"),
+    (wire.WhoElse(2), "whoelse id=2 unasked=False"),
     (wire.WhoElseSince(2, 5.5), "whoelsesince id=2 seconds=5.5"),
     (wire.Block(2, NAME), r"block id=2 user='ha\nns'"),
     (wire.Unblock(2, NAME), r"unblock id=2 user='ha\nns'"),

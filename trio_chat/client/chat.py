@@ -284,7 +284,7 @@ class Chat:
 
     async def _ask_who_is_online(self) -> None:
         with suppress(ConnectionLost):
-            await self._session.ask(wire.WhoElse(UNNUMBERED))
+            await self._session.ask(wire.WhoElse(UNNUMBERED, unasked=True))
 
     def _tell_links(self, batch: list[Received]) -> None:
         for received in batch:

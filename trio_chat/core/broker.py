@@ -386,6 +386,8 @@ class Broker:
     # -- Requests: the others ------------------------------------------------------------------
 
     def _whoelse(self, session: Session, request: wire.WhoElse, now: float) -> None:
+        if not request.unasked:
+            session.deadline = now + self._settings.idle_seconds
         self._outgoing.send(session.id, wire.Users(request.id, self._presence.others(session.user)))
 
     def _whoelsesince(self, session: Session, request: wire.WhoElseSince, now: float) -> None:
@@ -600,7 +602,7 @@ class Broker:
             wire.Message: (_message, True, True),
             wire.Ack: (_ack, False, False),
             wire.Broadcast: (_broadcast, True, True),
-            wire.WhoElse: (_whoelse, True, True),
+            wire.WhoElse: (_whoelse, True, False),
             wire.WhoElseSince: (_whoelsesince, True, True),
             wire.Block: (_block, True, True),
             wire.Unblock: (_unblock, True, True),

@@ -131,7 +131,7 @@ class Arrivals(Generic[T]):
 
     def _poll(self, linger_seconds: float) -> Iterable[tuple[int, int]]:
         """The numbers of the sockets of which something may have come."""
-        if self._epoll is None:
+        if self._epoll is None or not self._sockets:
             return ()
         if not self._early:
             return self._epoll.poll(linger_seconds)

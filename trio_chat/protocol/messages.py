@@ -129,9 +129,15 @@ class Broadcast(_Message, tag="broadcast", frozen=True, gc=False):
 
 
 class WhoElse(_Message, tag="whoelse", frozen=True, gc=False):
-    """Ask who else is online (section 3.3)."""
+    """Ask who else is online (section 3.3).
+
+    Attributes:
+        unasked: whether the client wants to know, and nobody has asked it to; then it does not
+            show that its user is there.
+    """
 
     id: Id
+    unasked: bool = False
 
 
 class WhoElseSince(_Message, tag="whoelsesince", frozen=True, gc=False):
