@@ -52,7 +52,7 @@ def _check_blocks(broker: Broker) -> None:
 
 
 def _check_lockouts(broker: Broker) -> None:
-    lockouts = broker._lockouts
+    lockouts = broker._gatekeeper._lockouts
     assert lockouts._known.keys() <= set(broker.users)
     assert not lockouts._unknown.keys() & set(broker.users)
     assert len(lockouts._unknown) <= limits.UNKNOWN_NAMES_MAX
@@ -62,7 +62,7 @@ def _check_lockouts(broker: Broker) -> None:
 
 
 def _check_tokens(broker: Broker) -> None:
-    for user, token in broker._tokens._by_user.items():
+    for user, token in broker._gatekeeper._tokens._by_user.items():
         assert user in broker.users and token.text
         is_online = broker._presence.online.get(user) == token.session
         assert is_online == (token.lost_at is None)

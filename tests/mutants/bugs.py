@@ -138,7 +138,7 @@ BUGS = (
     ),
     Bug(
         "a block does not hold for presence",
-        "core/broker.py",
+        "core/gatekeeper.py",
         "if name != user and name not in blocked",
         "if name != user",
     ),
@@ -170,13 +170,13 @@ BUGS = (
     ),
     Bug(
         "nobody is told of a connection that was lost",
-        "core/broker.py",
+        "core/gatekeeper.py",
         "            self._announce(session.user, online=False)\n",
         "            if session.last_id % 2:\n                self._announce(session.user, online=False)\n",
     ),
     Bug(
         "everybody is told of a session that goes on elsewhere",
-        "core/broker.py",
+        "core/gatekeeper.py",
         "        self._enter(session, ghost.user)\n",
         "        self._enter(session, ghost.user)\n"
         "        self._announce(ghost.user, online=True)\n",

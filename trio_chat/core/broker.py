@@ -6,35 +6,37 @@ phase of its session, and that is a table (`_REQUESTS`): to add a request is to 
 message, a row and a method.
 
 Every path by which one user's doing reaches another goes through `Blocks`: `_message`,
-`_broadcast`, `_introduce`, `_search` and `_announce`.
+`_broadcast`, `_introduce`, `_search`, and the `Gatekeeper`'s notices of who comes and goes.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Collection
 from typing import Any, ClassVar
 
-from .. import __version__, limits
+from .. import limits
 from ..errors import ErrorCode
 from ..protocol import messages as wire
-from . import commands, effects
-from .attempts import Attempts
+from . import commands
 from .beginning import Restored, Settings
 from .blocks import Blocks
 from .catalogue import Catalogue, fault_of
 from .commands import NOBODY, Command, SessionId
-from .effects import Close, Effect
+from .effects import Effect
+from .gatekeeper import Gatekeeper
 from .introductions import introduce
 from .journal import BlockChange, Journal, NewFile
-from .lockouts import Lockouts
 from .mailboxes import text_bytes
 from .outgoing import Outgoing
 from .post_office import PostOffice
 from .presence import Presence
 from .sessions import Phase, Session, Sessions
 from .statistics import Statistics
-from .tokens import Tokens
+
+
+def _by_gatekeeper(method: Callable[..., None]) -> Callable[..., None]:
+    """A row of the tables below that is not the broker's own business."""
+    return lambda broker, *arguments: method(broker._gatekeeper, *arguments)
 
 
 class Broker:
@@ -48,9 +50,6 @@ class Broker:
         self.users = users
         self._settings = settings
         self._sessions = Sessions()
-        self._lockouts = Lockouts(users, settings.block_seconds)
-        self._attempts = Attempts(settings.logins_per_minute)
-        self._tokens = Tokens()
         self._presence = Presence()
         self._blocks = Blocks(restored.blocks)
         self._blockers_of = self._blocks.by_blocked
@@ -60,10 +59,19 @@ class Broker:
         self._post = PostOffice(
             restored.waiting, restored.last_seq, self._sessions, self._journal, self._outgoing
         )
+        self._gatekeeper = Gatekeeper(
+            users,
+            settings,
+            sessions=self._sessions,
+            presence=self._presence,
+            blocks=self._blocks,
+            catalogue=self._catalogue,
+            post=self._post,
+            outgoing=self._outgoing,
+        )
         self._audience_key = NOBODY, 0, 0
         self._audience: list[SessionId] = []
         self._is_busy = False
-        self._stopping = False
 
     # -- What the shell uses ---------------------------------------------------------------
 
@@ -90,7 +98,7 @@ class Broker:
     @property
     def has_stopped(self) -> bool:
         """After `Stop`: everybody was told, and nothing waits for the disk."""
-        return self._stopping and self._journal.is_empty
+        return self._gatekeeper.is_stopping and self._journal.is_empty
 
     @property
     def statistics(self) -> Statistics:
@@ -105,30 +113,6 @@ class Broker:
 
     # -- Commands --------------------------------------------------------------------------
 
-    def _session_opened(self, command: commands.SessionOpened, now: float) -> None:
-        if self._stopping:
-            self._outgoing.add(Close(command.session))
-            return
-        session = self._sessions.open(command.session, command.client, now)
-        session.token = command.token
-        session.address, session.local_address = command.address, command.local_address
-
-    def _session_closed(self, command: commands.SessionClosed, now: float) -> None:
-        session = self._sessions.by_id.get(command.session)
-        if session is not None:
-            self._forget(session, now)
-
-    def _session_failed(self, command: commands.SessionFailed, now: float) -> None:
-        session = self._sessions.by_id.get(command.session)
-        if session is None:
-            return
-        message: wire.ServerMessage
-        if command.code is ErrorCode.SLOW:
-            message = wire.Closed(command.code, command.text)
-        else:
-            message = wire.Error(command.code, command.text)
-        self._end(session, message, now)
-
     def _requests(self, command: commands.Requests, now: float) -> None:
         session = self._sessions.by_id.get(command.session)
         if session is None:
@@ -141,7 +125,7 @@ class Broker:
             row = allowed.get(kind)
             if row is None:
                 type_name = str(kind.__struct_config__.tag)
-                self._violation(
+                self._gatekeeper.violation(
                     session, now, ErrorCode.WRONG_PHASE, type=type_name, phase=phase.value
                 )
                 return
@@ -149,7 +133,7 @@ class Broker:
             if is_numbered:
                 number: int = request.id  # type: ignore[union-attr]  # as the table says
                 if number <= session.last_id:
-                    self._violation(
+                    self._gatekeeper.violation(
                         session,
                         now,
                         ErrorCode.ID_NOT_INCREASING,
@@ -168,146 +152,11 @@ class Broker:
 
     def _users_changed(self, command: commands.UsersChanged, now: float) -> None:
         self.users = command.users
-        self._lockouts.change_users(command.users)
-        self._tokens.change_users(command.users, command.changed)
-
-    def _tick(self, command: commands.Tick, now: float) -> None:
-        for session in self._sessions.expired(now):
-            if session.phase is Phase.ONLINE:
-                self._tokens.end(session.user, session.id)
-                text = ErrorCode.IDLE.describe(seconds=self._settings.idle_seconds)
-                self._end(session, wire.Closed(ErrorCode.IDLE, text), now)
-            else:
-                code = ErrorCode.LOGIN_TIMEOUT
-                self._end(session, wire.Closed(code, code.describe()), now)
+        self._gatekeeper.change_users(command.users, command.changed)
 
     def _stop(self, command: commands.Stop, now: float) -> None:
-        self._stopping = True
-        code = ErrorCode.STOPPING
-        for session in list(self._sessions.by_id.values()):
-            self._outgoing.send(session.id, wire.Closed(code, code.describe()))
-            self._outgoing.add(Close(session.id))
-            # Nobody is told of the others' absence, as they all go at once.
-            if session.phase is Phase.ONLINE:
-                self._presence.log_out(session.user, now)
-                self._tokens.lose(session.user, session.id, now)
-                self._post.leave(session)
-            self._sessions.remove(session)
+        self._gatekeeper.stop(now)
         self._journal.hurry(now)
-
-    # -- Requests: login (section 3.1, user authentication) ----------------------------------
-
-    def _hello(self, session: Session, request: wire.Hello, now: float) -> None:
-        if request.version != wire.PROTOCOL_VERSION:
-            self._violation(
-                session,
-                now,
-                ErrorCode.WRONG_VERSION,
-                ours=wire.PROTOCOL_VERSION,
-                theirs=request.version,
-            )
-            return
-        session.client = request.client or session.client
-        if wire.RESUME not in request.capabilities:
-            session.token = ""
-        session.phase = Phase.LOGIN
-        welcome = wire.Welcome(wire.PROTOCOL_VERSION, f"trio-chat/{__version__}")
-        self._outgoing.send(session.id, welcome)
-
-    def _login(self, session: Session, request: wire.Login, now: float) -> None:
-        if self._refuse_attempt(session, now):
-            return
-        if self._lockouts.is_blocked(request.user, now):
-            self._refuse_login(session, ErrorCode.STILL_BLOCKED, now)
-            return
-        session.phase = Phase.CHECKING
-        self._outgoing.add(effects.CheckPassword(session.id, request.user, request.password))
-
-    def _password_checked(self, command: commands.PasswordChecked, now: float) -> None:
-        session = self._sessions.by_id.get(command.session)
-        user = command.user
-        # Guesses made at the same time are judged one by one: those after the third
-        # failure are told no more than that the name is blocked. A wrong one counts even
-        # if its connection did not wait for the answer.
-        if self._lockouts.is_blocked(user, now):
-            if session is not None:
-                self._refuse_login(session, ErrorCode.STILL_BLOCKED, now)
-        elif not command.correct:
-            blocked = self._lockouts.fail(user, now)
-            if session is not None:
-                if blocked:
-                    self._refuse_login(session, ErrorCode.NOW_BLOCKED, now)
-                else:
-                    session.phase = Phase.LOGIN
-                    self._refuse(session, session.last_id, ErrorCode.INVALID_PASSWORD)
-        else:
-            self._lockouts.reset(user)
-            if session is not None:
-                if user in self._presence.online:
-                    self._refuse_login(session, ErrorCode.ALREADY_ONLINE, now)
-                else:
-                    self._admit(session, user, now)
-
-    def _refuse_login(self, session: Session, code: ErrorCode, now: float) -> None:
-        self._end(session, wire.Error(code, code.describe(), session.last_id), now)
-
-    def _refuse_attempt(self, session: Session, now: float) -> bool:
-        """Count an attempt to log in; refuse it if there are too many from its address."""
-        seconds = self._attempts.try_one(session.address, now)
-        if seconds:
-            code = ErrorCode.TOO_MANY_ATTEMPTS
-            self._refuse(session, session.last_id, code, seconds=math.ceil(seconds))
-        return bool(seconds)
-
-    def _resume(self, session: Session, request: wire.Resume, now: float) -> None:
-        # A token can't be guessed. So a wrong one blocks no name, and a right one works though
-        # somebody else's wrong passwords have blocked it.
-        if self._refuse_attempt(session, now):
-            return
-        user = request.user
-        lost = self._tokens.find(user, session.client, request.token, now)
-        online = self._presence.online.get(user)
-        if lost is None:
-            self._refuse(session, session.last_id, ErrorCode.INVALID_TOKEN)
-        elif online is None:
-            self._tokens.void(user)
-            self._admit(session, user, now)
-        elif online == lost:
-            self._tokens.void(user)
-            self._take_over(session, self._sessions.by_id[lost], now)
-        else:
-            self._refuse_login(session, ErrorCode.ALREADY_ONLINE, now)
-
-    def _admit(self, session: Session, user: str, now: float) -> None:
-        session.deadline = now + self._settings.idle_seconds
-        self._presence.log_in(user, session.id)
-        self._enter(session, user)
-        self._announce(user, online=True)
-
-    def _take_over(self, session: Session, ghost: Session, now: float) -> None:
-        """Go on in a new session instead of one that its client has lost; nobody is told.
-
-        A client does that by itself, so it does not show that its user is there.
-        """
-        session.deadline = ghost.deadline
-        code = ErrorCode.REPLACED
-        self._outgoing.send(ghost.id, wire.Closed(code, code.describe()))
-        self._outgoing.add(Close(ghost.id))
-        self._sessions.remove(ghost)
-        self._catalogue.leave(ghost.id)
-        self._post.leave(ghost)
-        self._presence.move(ghost.user, session.id)
-        self._enter(session, ghost.user)
-
-    def _enter(self, session: Session, user: str) -> None:
-        session.phase = Phase.ONLINE
-        session.user = user
-        self._sessions.hurry(session)
-        self._outgoing.add(effects.Admit(session.id, user))
-        if session.token:
-            self._tokens.give(user, session.client, session.id, session.token)
-            self._outgoing.send(session.id, wire.Token(session.token))
-        self._post.enter(session)
 
     # -- Requests: messages (section 3.3) ------------------------------------------------------
 
@@ -355,7 +204,7 @@ class Broker:
         size = text_bytes(request.text)
         code = self._fault_of_text(size)
         if code is not None:
-            self._refuse(session, request.id, code, size=size)
+            self._outgoing.refuse(session.id, request.id, code, size=size)
             return
         if request.id <= session.repeats_until:
             reply = session.history.reply(request.id) or wire.Sent(request.id, True)
@@ -396,9 +245,9 @@ class Broker:
 
     def _block(self, session: Session, request: wire.Block, now: float) -> None:
         if request.user == session.user:
-            self._refuse(session, request.id, ErrorCode.BLOCK_SELF)
+            self._outgoing.refuse(session.id, request.id, ErrorCode.BLOCK_SELF)
         elif request.user not in self.users:
-            self._refuse(session, request.id, ErrorCode.UNKNOWN_USER)
+            self._outgoing.refuse(session.id, request.id, ErrorCode.UNKNOWN_USER)
         elif request.user in self._blocks.blocked_by(session.user):
             self._refuse_block(session, request, ErrorCode.ALREADY_BLOCKED)
         else:
@@ -406,9 +255,9 @@ class Broker:
 
     def _unblock(self, session: Session, request: wire.Unblock, now: float) -> None:
         if request.user == session.user:
-            self._refuse(session, request.id, ErrorCode.UNBLOCK_SELF)
+            self._outgoing.refuse(session.id, request.id, ErrorCode.UNBLOCK_SELF)
         elif request.user not in self.users:
-            self._refuse(session, request.id, ErrorCode.UNKNOWN_USER)
+            self._outgoing.refuse(session.id, request.id, ErrorCode.UNKNOWN_USER)
         elif request.user not in self._blocks.blocked_by(session.user):
             self._refuse_block(session, request, ErrorCode.NOT_BLOCKED)
         else:
@@ -430,7 +279,7 @@ class Broker:
             # A repetition is not answered before the commit that decides on it.
             change.reply_to, change.id = session.id, request.id
         else:
-            self._refuse(session, request.id, code, user=request.user)
+            self._outgoing.refuse(session.id, request.id, code, user=request.user)
 
     def _listening(self, session: Session, request: wire.Listening, now: float) -> None:
         session.listening = request
@@ -455,7 +304,7 @@ class Broker:
             self._outgoing.send(user.id, introduced)
             self._outgoing.send(session.id, introduction)
         if code is not None:
-            self._refuse(session, request.id, code, user=name)
+            self._outgoing.refuse(session.id, request.id, code, user=name)
 
     # -- Requests: files (section 3.5) -------------------------------------------------------------
 
@@ -464,11 +313,11 @@ class Broker:
         known = self._catalogue.get(file.name)
         fault = fault_of(file, request.chunks)
         if fault is not None:
-            self._refuse(session, request.id, ErrorCode.BAD_FILE, reason=fault)
+            self._outgoing.refuse(session.id, request.id, ErrorCode.BAD_FILE, reason=fault)
         elif known is not None and known != file:
-            self._refuse(session, request.id, ErrorCode.FILE_DIFFERS, name=file.name)
+            self._outgoing.refuse(session.id, request.id, ErrorCode.FILE_DIFFERS, name=file.name)
         elif known is None and not self._catalogue.has_room_for(session.user):
-            self._refuse(session, request.id, ErrorCode.TOO_MANY_FILES)
+            self._outgoing.refuse(session.id, request.id, ErrorCode.TOO_MANY_FILES)
         else:
             new = known is None
             if new:
@@ -492,10 +341,6 @@ class Broker:
                     break
         file = self._catalogue.get(request.name) if holders else None
         self._outgoing.send(session.id, wire.Found(request.id, file, tuple(holders)))
-
-    def _logout(self, session: Session, request: wire.Logout, now: float) -> None:
-        self._tokens.end(session.user, session.id)
-        self._end(session, wire.Ok(request.id), now)
 
     def _active(self, session: Session, request: wire.Active, now: float) -> None:
         """Nothing to do: its arrival has moved the deadline, as any request does."""
@@ -533,68 +378,36 @@ class Broker:
         self._post.loaded(command.user, command.deliveries, session)
         if session is not None and command.deliveries is None:
             code = ErrorCode.MAILBOX_UNREADABLE
-            self._end(session, wire.Closed(code, code.describe()), now)
+            self._gatekeeper.end(session, wire.Closed(code, code.describe()), now)
 
     # -- Helpers -----------------------------------------------------------------------------
-
-    def _refuse(self, session: Session, id: int, code: ErrorCode, **fields: object) -> None:
-        self._outgoing.send(session.id, wire.Error(code, code.describe(**fields), id))
 
     def _fault_of_text(self, size: int) -> ErrorCode | None:
         if size == 0:
             return ErrorCode.TEXT_EMPTY
         return ErrorCode.TEXT_TOO_LONG if size > limits.TEXT_BYTES_MAX else None
 
-    def _violation(self, session: Session, now: float, code: ErrorCode, **fields: object) -> None:
-        self._end(session, wire.Error(code, code.describe(**fields)), now)
-
-    def _announce(self, user: str, *, online: bool) -> None:
-        """Tell everybody else who is online and not blocked by this user."""
-        blocked = self._blocks.blocked_by(user)
-        receivers = [
-            receiver
-            for name, receiver in self._presence.online.items()
-            if name != user and name not in blocked
-        ]
-        self._outgoing.send_many(receivers, wire.Presence(user, online), can_wait=True)
-
-    def _end(self, session: Session, last: wire.ServerMessage, now: float) -> None:
-        """End a session from our side, with a last message."""
-        self._outgoing.send(session.id, last)
-        self._outgoing.add(Close(session.id))
-        self._forget(session, now)
-
-    def _forget(self, session: Session, now: float) -> None:
-        was_online = session.phase is Phase.ONLINE
-        self._sessions.remove(session)
-        if was_online:
-            self._presence.log_out(session.user, now)
-            self._tokens.lose(session.user, session.id, now)
-            self._catalogue.leave(session.id)
-            self._announce(session.user, online=False)
-            self._post.leave(session)
-
     _COMMANDS: ClassVar[dict[type, Callable[[Broker, Any, float], None]]] = {
-        commands.SessionOpened: _session_opened,
-        commands.SessionClosed: _session_closed,
-        commands.SessionFailed: _session_failed,
+        commands.SessionOpened: _by_gatekeeper(Gatekeeper.session_opened),
+        commands.SessionClosed: _by_gatekeeper(Gatekeeper.session_closed),
+        commands.SessionFailed: _by_gatekeeper(Gatekeeper.session_failed),
         commands.Requests: _requests,
-        commands.PasswordChecked: _password_checked,
+        commands.PasswordChecked: _by_gatekeeper(Gatekeeper.password_checked),
         commands.Committed: _committed,
         commands.CommitFailed: _commit_failed,
         commands.MailboxLoaded: _mailbox_loaded,
         commands.UsersChanged: _users_changed,
-        commands.Tick: _tick,
+        commands.Tick: _by_gatekeeper(Gatekeeper.tick),
         commands.Stop: _stop,
     }
 
     # What is allowed in which phase: the method, whether the request has a number, and whether
     # it shows that its user is there (section 3.1, timeout).
     _REQUESTS: ClassVar[dict[Phase, dict[type, tuple[_Handler, bool, bool]]]] = {
-        Phase.GREETING: {wire.Hello: (_hello, False, False)},
+        Phase.GREETING: {wire.Hello: (_by_gatekeeper(Gatekeeper.hello), False, False)},
         Phase.LOGIN: {
-            wire.Login: (_login, True, False),
-            wire.Resume: (_resume, True, False),
+            wire.Login: (_by_gatekeeper(Gatekeeper.login), True, False),
+            wire.Resume: (_by_gatekeeper(Gatekeeper.resume), True, False),
             wire.Listening: (_listening, False, False),
         },
         Phase.CHECKING: {},
@@ -611,7 +424,7 @@ class Broker:
             wire.Register: (_register, True, False),
             wire.Search: (_search, True, False),
             wire.Active: (_active, False, True),
-            wire.Logout: (_logout, True, True),
+            wire.Logout: (_by_gatekeeper(Gatekeeper.logout), True, True),
         },
     }
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Container, Sequence
 
-from ..protocol.messages import Reply, ServerMessage
+from ..errors import ErrorCode
+from ..protocol.messages import Error, Reply, ServerMessage
 from .commands import SessionId
 from .effects import Effect, Send, SendMany
 
@@ -44,6 +45,10 @@ class Outgoing:
     def send(self, session: SessionId, message: ServerMessage) -> None:
         """Send a message to a session."""
         self.messages_to(session).append(message)
+
+    def refuse(self, session: SessionId, id: int, code: ErrorCode, **fields: object) -> None:
+        """Send the error by which a request is refused."""
+        self.send(session, Error(code, code.describe(**fields), id))
 
     def send_many(
         self, sessions: Sequence[SessionId], message: ServerMessage, *, can_wait: bool = False
