@@ -234,8 +234,7 @@ BUGS = (
     Bug(
         "a session is not ended when the connection is",
         "server/connection.py",
-        "        await submit(SessionClosed(self.session))\n",
-        "        if self._outbox._life.deadline != self._outbox._life.deadline:\n"
-        "            await submit(SessionClosed(self.session))\n",
+        "            return SessionClosed(self.session)\n",
+        "            return None\n",
     ),
 )
