@@ -271,6 +271,29 @@ async def test_what_comes_before_and_behind_the_login_is_received(
         await server.admit_again(token="second")
 
 
+async def test_the_first_deliveries_had_to_wait_for_the_login(autojump_clock: MockClock) -> None:
+    host = ScriptedHost()
+    session, server = await open_session(host)
+    session.log_in("yoda", "wise")
+    login = await server.expect(wire.Login)
+    first = [_delivery(1), _delivery(2)]
+    server.say(wire.Token("first"), wire.Ok(login.id, waiting=1), *first)
+    assert [received.has_waited for received in await _show_next(session)] == [
+        *(False, False),
+        *(True, False),
+    ]
+    await _lose(session, server)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(session.resume)
+        server = await host.accept()
+        await server.greet()
+        resume = await server.expect(wire.Resume)
+        server.say(wire.Ok(resume.id, waiting=2), _delivery(3))
+    assert [received.has_waited for received in await _show_next(session)] == [True]
+    server.say(_delivery(4), _delivery(5))
+    assert [received.has_waited for received in await _show_next(session)] == [True, False]
+
+
 async def test_without_a_token_that_holds_the_password_serves(autojump_clock: MockClock) -> None:
     host = ScriptedHost()
     session, server = await begin_session(host)

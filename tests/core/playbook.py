@@ -309,6 +309,8 @@ def _request(text: str) -> wire.Request:
 
 
 def _words(message: wire.ServerMessage) -> str:
+    if isinstance(message, wire.Ok):  # how many messages had to wait has a test of its own
+        return f"ok {message.id}"
     return " ".join(
         (str(message.__struct_config__.tag), *_values(msgspec.structs.astuple(message)))
     )

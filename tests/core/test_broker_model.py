@@ -41,7 +41,7 @@ QUOTA = 5
 
 TOKEN_SECONDS = 50.0
 
-LOGGED_IN = (wire.Ok(1), wire.Ok(2))
+LOGINS = (1, 2)
 """People's clients log in with request 1, or 2 after a token that was refused, whatever else
 they have sent before."""
 
@@ -159,8 +159,10 @@ class World(RuleBasedStateMachine):
             if isinstance(message, wire.Token):
                 assert message.token == f"token-{session}" and connection.asks_for_token
                 assert connection in self.online.values() and not connection.answered
-            elif message in LOGGED_IN:
+            elif isinstance(message, wire.Ok) and message.id in LOGINS:
                 assert connection in self.online.values() and not connection.answered
+                assert connection.person is not None
+                assert message.waiting == len(self.waiting[connection.person.name])
                 connection.answered = True
             if isinstance(message, wire.Delivery):
                 self.judge_delivery(connection, message)
@@ -551,7 +553,7 @@ class World(RuleBasedStateMachine):
                 person.shown.append(key)
         elif isinstance(message, wire.Token):
             person.tokens.append(message.token)
-        elif message in LOGGED_IN:
+        elif isinstance(message, wire.Ok) and message.id in LOGINS:
             if connection.id in self.connections:
                 connection.ready = True
                 self.send(person, list(person.unanswered.values()))
@@ -766,7 +768,7 @@ def sends(effect: Effect) -> list[Public]:
 
 def as_reply(sent: Public) -> Reply | None:
     to, message = sent
-    if message in LOGGED_IN:
+    if isinstance(message, wire.Ok) and message.id in LOGINS:
         return None  # it waits for the mailbox
     tag = str(message.__struct_config__.tag)
     match message:

@@ -314,7 +314,8 @@ class Chat:
         """A user's only client, on a new connection; its login is the request of this number."""
         client = await self.greeted(f"pc-{user}")
         client.number = number - 1
-        assert await client.try_login(user, password_of(user)) == wire.Ok(number)
+        reply = await client.try_login(user, password_of(user))
+        assert isinstance(reply, wire.Ok) and reply.id == number
         return client
 
     async def expect_served(self, user: str = "r2d2") -> None:

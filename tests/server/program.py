@@ -57,7 +57,8 @@ class Talker:
         self.send(wire.Hello(wire.PROTOCOL_VERSION, f"pc-{user}"))
         assert isinstance(self.next(), wire.Welcome)
         self.send(wire.Login(1, user, password))
-        assert self.next() == wire.Ok(1)
+        reply = self.next()
+        assert isinstance(reply, wire.Ok) and reply.id == 1
 
     def close(self) -> None:
         self._socket.close()

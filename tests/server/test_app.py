@@ -251,7 +251,7 @@ async def test_the_log_tells_a_connection_from_its_beginning_to_the_end_without_
     assert log[-1] == "stopped"
     assert "session 1.1 > login id=1 user='hans' password=(hidden)" in log
     assert "hans > message id=2 to='yoda' text=(10 characters)" in log
-    assert "hans < ok id=2" in log
+    assert "hans < ok id=2 waiting=0" in log
     everything = "".join(log)
     for secret in ("secret-hans", "secret-yoda", "between", "among", "\n"):
         assert secret not in everything

@@ -48,7 +48,7 @@ EVENTS: list[tuple[msgspec.Struct, str]] = [
     (wire.Ack(3), "ack seq=3"),
     (wire.Active(), "active"),
     (wire.Welcome(1, "trio-chat"), "welcome version=1 server='trio-chat' capabilities=(0)"),
-    (wire.Ok(2), "ok id=2"),
+    (wire.Ok(2), "ok id=2 waiting=0"),
     (wire.Sent(2, complete=False), "sent id=2 complete=False"),
     (wire.Users(2, (NAME,)), "users id=2 users=(1)"),
     (wire.Error(ErrorCode.BUSY, "a\nb", 2), r"error code=busy text='a\nb' id=2"),
@@ -157,13 +157,13 @@ def test_no_kind_of_event_is_missing_here() -> None:
         ),
         (
             describe(wire.Ok(2), session="1.5", user="hans", direction="out"),
-            "hans < ok id=2",
+            "hans < ok id=2 waiting=0",
             {
                 "event": "ok",
                 "direction": "out",
                 "session": "1.5",
                 "user": "hans",
-                "fields": {"id": 2},
+                "fields": {"id": 2, "waiting": 0},
             },
         ),
         (

@@ -261,7 +261,7 @@ class Chat:
                     server_gone = request is None and is_passing(message.code)
                     return notices, list(keys), Ending(1, tuple(last), server_gone=server_gone)
             if not received.quiet:
-                notices += render.render(message, request)
+                notices += render.render(message, request, has_waited=received.has_waited)
         return notices, list(keys), None
 
     def _tell_roster(self, batch: list[Received]) -> None:

@@ -80,12 +80,14 @@ class Notice(Struct, frozen=True):
         lines: as a person sees it; none if only programs want to know.
         fields: as a program sees it; `Kind.fields` names them.
         hint: a further line, for somebody who sits there and can try again.
+        has_waited: whether it is a message that had to wait for the login.
     """
 
     kind: Kind
     lines: tuple[str, ...]
     fields: Mapping[str, Field]
     hint: str = ""
+    has_waited: bool = False
 
     def __post_init__(self) -> None:
         assert tuple(self.fields) == self.kind.fields, f"{self.kind} has other fields"

@@ -13,6 +13,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import msgspec
+
 from ..errors import ErrorCode, ProtocolViolation, UsageError
 from ..protocol import messages as wire
 from ..swarm.manifest import format_chunks
@@ -27,14 +29,23 @@ CONTINUATION = "    "
 """What a text's second and later lines begin with."""
 
 
-def render(message: wire.ServerMessage, request: wire.Request | None = None) -> list[Notice]:
+def render(
+    message: wire.ServerMessage,
+    request: wire.Request | None = None,
+    *,
+    has_waited: bool = False,
+) -> list[Notice]:
     """The notices that show a message; none if it is of no interest to anybody.
 
     Args:
         message: what the server sent.
         request: if that is a reply, what it replies to.
+        has_waited: whether it is a delivery that had to wait for the login.
     """
-    return _RENDERERS[type(message)](message, request)
+    notices = _RENDERERS[type(message)](message, request)
+    if has_waited:
+        return [msgspec.structs.replace(notice, has_waited=True) for notice in notices]
+    return notices
 
 
 def command_of(request: wire.Request | None) -> str:

@@ -115,11 +115,13 @@ class Received(Struct, frozen=True):
         message: the message.
         request: if the message is a reply, what it replies to.
         quiet: whether it is not to be shown.
+        has_waited: whether it is a delivery that had to wait for our user's login.
     """
 
     message: wire.ServerMessage
     request: Numbered | None = None
     quiet: bool = False
+    has_waited: bool = False
 
 
 class Session:
@@ -152,6 +154,7 @@ class Session:
         self._unanswered_bytes = 0
         self._answered = trio.Event()
         self._early: list[wire.ServerMessage] = []
+        self._waiting = 0  # deliveries to come that had to wait for the login
         self._violation: ProtocolViolation | None = None
 
     @property
@@ -268,6 +271,7 @@ class Session:
             connection.send(wire.Resume(_RESUME_ID, login.user, self._token))
             before, answer, after = await _answer(connection)
             if isinstance(answer, wire.Ok):
+                self._waiting = answer.waiting
                 return [*before, *after]
             if answer.code is not ErrorCode.INVALID_TOKEN:
                 raise Refused(answer.code, answer.text)
@@ -275,6 +279,7 @@ class Session:
         before, answer, after = await _answer(connection)
         if not isinstance(answer, wire.Ok):
             raise Refused(answer.code, answer.text)
+        self._waiting = answer.waiting
         return [*before, *after]
 
     # -- Sending -----------------------------------------------------------------------------
@@ -370,6 +375,10 @@ class Session:
         for message in messages:
             if isinstance(message, wire.Token):
                 self._token = message.token
+            if isinstance(message, wire.Delivery):
+                batch.append(Received(message, has_waited=self._waiting > 0))
+                self._waiting -= 1
+                continue
             if (
                 not isinstance(message, wire.Reply)
                 or isinstance(message, wire.Welcome)
@@ -389,6 +398,7 @@ class Session:
                 break
             if isinstance(request, wire.Login) and isinstance(message, wire.Ok):
                 self._login = request
+                self._waiting = message.waiting
                 self.has_begun = self.is_connected = True
             was_done = exchange.is_repeated and _was_done(request, message)
             reply = wire.Ok(request.id) if was_done else message

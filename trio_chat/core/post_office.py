@@ -88,8 +88,9 @@ class PostOffice:
 
     def _open(self, session: Session) -> None:
         """Answer the login, with what waits right behind: nobody can leave before it comes."""
-        self._outgoing.send(session.id, wire.Ok(session.login_id))
-        session.mailbox.session = session.id
+        mailbox = session.mailbox
+        self._outgoing.send(session.id, wire.Ok(session.login_id, len(mailbox.letters)))
+        mailbox.session = session.id
         self._fill_window(session)
 
     def _fill_window(self, session: Session) -> None:

@@ -269,9 +269,14 @@ class Welcome(_Message, tag="welcome", frozen=True, gc=False):
 
 
 class Ok(_Message, tag="ok", frozen=True, gc=False):
-    """The request was done; for a `Message`: it is safe, and may be forgotten by its sender."""
+    """The request was done; for a `Message`: it is safe, and may be forgotten by its sender.
+
+    Attributes:
+        waiting: to a login: how many deliveries, the first ones, had to wait for it.
+    """
 
     id: Id
+    waiting: int = 0
 
 
 class Sent(_Message, tag="sent", frozen=True, gc=False):

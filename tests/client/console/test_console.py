@@ -12,7 +12,6 @@ import trio
 
 from tests.client.scripted import SECONDS_MAX, WELCOME, ScriptedServer
 from trio_chat.client.console.console import Look, open_console
-from trio_chat.client.console.layout import STORED_SECONDS
 from trio_chat.client.render import info
 from trio_chat.client.terminal import TerminalGone
 from trio_chat.protocol import messages as wire
@@ -240,17 +239,11 @@ async def test_long_lines_break_between_words(tmp_path: Path, columns: int) -> N
         assert max(map(len, shown)) <= columns
 
 
-async def _pass_welcome() -> None:
-    """Let time pass: what comes sooner after a login seems to have waited for it."""
-    await trio.sleep(STORED_SECONDS + 0.1)
-
-
 async def test_the_time_stands_beside_what_was_said_unless_nobody_wants_it(tmp_path: Path) -> None:
     for options, margins in (((), 1), (("--no-timestamps",), 0)):
         async with open_stage(tmp_path / str(margins), *options) as (window, server):
             await _log_in(window, server)
             await window.see_toolbar("yoda | not encrypted | 0 online")
-            await _pass_welcome()
             server.say(_delivery(1))
             await window.see("hans: message 1")
             assert len(window.margins) == margins
@@ -263,7 +256,6 @@ async def test_what_comes_while_somebody_looks_elsewhere_is_marked_and_rings(
         assert b"\x1b[?1004h" in window.output
         await _log_in(window, server)
         await window.see_toolbar("yoda | not encrypted | 0 online")
-        await _pass_welcome()
         window.type(f"{FOCUS_OUT}message hans wait")
         await window.see_last("> message hans wait")
         server.say(_delivery(1), _delivery(2))

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import msgspec
 import wcwidth
@@ -22,9 +22,6 @@ import wcwidth
 from ..notice import CHAT, Kind, Notice
 from ..render import CONTINUATION
 from .palette import Palette
-
-STORED_SECONDS = 0.2
-"""How soon after the welcome, or one of them, messages come that were waiting for the login."""
 
 EARLIER = "earlier"
 """What stands in the place of the time of a message that had to wait."""
@@ -53,7 +50,6 @@ class Layout:
         self._palette = palette
         self._timestamps = timestamps
         self._marked = False
-        self._waiting_until: datetime | None = None
 
     def focus(self, *, focused: bool) -> None:
         """The terminal was given the focus, or lost it."""
@@ -68,25 +64,14 @@ class Layout:
             columns: of the screen.
             now: the local time.
         """
-        if any(notice.kind is Kind.WELCOME for notice in notices):
-            self._waiting_until = now + timedelta(seconds=STORED_SECONDS)
-        waiting = sum(self._has_waited(notice, now) for notice in notices)
-        if waiting:
-            self._waiting_until = now + timedelta(seconds=STORED_SECONDS)
+        waiting = sum(notice.has_waited for notice in notices)
         lines: list[str] = []
         for notice in _aligned(notices):
-            has_waited = self._has_waited(notice, now)
             if notice.kind in CHAT and not self._marked:
-                lines += self._divider(now, waiting=has_waited and waiting > 1)
-            lines += self._lay_out(notice, columns, EARLIER if has_waited else f"{now:%H:%M}")
+                lines += self._divider(now, waiting=notice.has_waited and waiting > 1)
+            time = EARLIER if notice.has_waited else f"{now:%H:%M}"
+            lines += self._lay_out(notice, columns, time)
         return "".join(f"{line}\n" for line in lines)
-
-    def _has_waited(self, notice: Notice, now: datetime) -> bool:
-        return (
-            notice.kind is Kind.MESSAGE
-            and self._waiting_until is not None
-            and now <= self._waiting_until
-        )
 
     def _divider(self, now: datetime, *, waiting: bool) -> list[str]:
         if waiting:
@@ -108,7 +93,7 @@ class Layout:
         ]
         painted = [self._paint(line, notice) for line in lines]
         if is_timed and lines:
-            gap = columns - _width(lines[0]) - len(time)
+            gap = columns - _width_at_most(lines[0]) - len(time)
             if gap > 0:
                 painted[0] += " " * gap + self._palette.discreet(time)
         return painted
@@ -153,6 +138,11 @@ def _pad(names: Sequence[str], lines: Sequence[str], width: int) -> tuple[str, .
 
 def _width(text: str) -> int:
     return max(wcwidth.wcswidth(text), 0)
+
+
+def _width_at_most(text: str) -> int:
+    """The same on a terminal that shows one after the other what others combine, as in emoji."""
+    return max(_width(text), sum(max(wcwidth.wcwidth(character), 0) for character in text))
 
 
 def _break(line: str, columns: int, *, is_table: bool) -> list[str]:
