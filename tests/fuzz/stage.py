@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import outcome
 import trio
 from trio.testing import MockClock
 
@@ -36,6 +37,7 @@ def play(scene: Callable[[], Awaitable[None]]) -> None:
 
     with (
         patch("trio.to_thread.run_sync", _at_once),
+        patch("trio.lowlevel.start_thread_soon", _deliver_at_once),
         patch("trio.from_thread.check_cancelled", lambda: None),
         patch("trio.from_thread.run_sync", lambda function, *args: function(*args)),
         patch("trio.open_signal_receiver", _no_signals),
@@ -46,6 +48,12 @@ def play(scene: Callable[[], Awaitable[None]]) -> None:
 async def _at_once(function: Callable[..., object], *args: object, **_: object) -> object:
     await trio.lowlevel.checkpoint()
     return function(*args)
+
+
+def _deliver_at_once(
+    function: Callable[[], object], deliver: Callable[[outcome.Outcome[object]], object]
+) -> None:
+    deliver(outcome.capture(function))
 
 
 @contextmanager

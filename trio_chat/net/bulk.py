@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+from collections.abc import Callable
 from typing import cast
 
 import trio
@@ -73,12 +74,15 @@ class BulkTlsTransport(TcpTransport):
                 return 0
 
     def _decrypt(self, buffer: memoryview) -> int:
-        filled = 0
+        filled, room = 0, len(buffer)
+        # A record at most comes at a time, so this runs 64 times for each MiB. With a buffer it
+        # returns a size, which typeshed does not know.
+        read = cast("Callable[[int, memoryview], int]", self._tls.read)
+        incoming = self._incoming
         try:
             # With nothing left, only an exception would come, which is dear.
-            while filled < len(buffer) and (not filled or self._incoming.pending):
-                # A record at most; with a buffer it returns a size, which typeshed does not know.
-                size = cast("int", self._tls.read(len(buffer) - filled, buffer[filled:]))
+            while filled < room and (not filled or incoming.pending):
+                size = read(room - filled, buffer[filled:])
                 if size == 0:
                     break
                 filled += size

@@ -27,6 +27,7 @@ from .disk import LEAF_BYTES, DiskError, PartFile
 from .serving import Serving
 from .shelf import Held, Shelf
 from .source import Source
+from .thread import run_briefly
 from .throttle import Throttle
 
 RETRY_SECONDS = 5.0
@@ -382,9 +383,7 @@ class Fetch:
         assert self._leaves is not None
         assert self._download is not None
         try:
-            is_right = await trio.to_thread.run_sync(
-                self._part.store, self._leaves, piece, memoryview(buffer)
-            )
+            is_right = await run_briefly(self._part.store, self._leaves, piece, memoryview(buffer))
         finally:
             source.release(buffer)
         user = source.user

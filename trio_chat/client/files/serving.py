@@ -22,6 +22,7 @@ from ...swarm.uploads import Upload, Uploads
 from .disk import DiskError, read_span
 from .shelf import Held, Shelf
 from .stream import FileStream
+from .thread import run_briefly
 from .throttle import Throttle
 
 _decoder: msgspec.json.Decoder[wire.FetchMessage] = msgspec.json.Decoder(wire.FetchMessage)
@@ -216,9 +217,7 @@ class Serving:
                 return
             offset, size = held.manifest.span(upload.piece)
             try:
-                data = await trio.to_thread.run_sync(
-                    read_span, held.path, held.version, offset, size
-                )
+                data = await run_briefly(read_span, held.path, held.version, offset, size)
             except DiskError as error:
                 is_gone = self._gone(held, error)
                 await fetcher.send(wire.Refused(upload.file, upload.piece, busy=not is_gone))
