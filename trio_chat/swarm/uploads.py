@@ -27,6 +27,8 @@ class Upload(Struct, frozen=True, gc=False):
 
 Wish = tuple[bytes, int]
 
+_NEVER: dict[int, int] = {}  # how often the pieces of a file were sent of which none was
+
 
 class _Peer(Struct):
     """What one peer waits for, in the order in which it asked."""
@@ -84,17 +86,18 @@ class Uploads:
         """The piece to send next; None if nothing waits, or enough is on its way."""
         if self._active >= self._active_max:
             return None
-        peer = self._next_peer()
-        if peer is None:
+        chosen = self._next_wish()
+        if chosen is None:
             return None
+        peer, wish, times = chosen
         known = self._turns.pop(peer)
         self._turns[peer] = known  # at the end
         known.skipped = 0
         known.is_blocked = False
-        file, piece = wish = self._choose(known.waiting)
         del known.waiting[wish]
         known.sending = wish
-        self._sent.setdefault(file, {})[piece] = self._times_sent(wish) + 1
+        file, piece = wish
+        self._sent.setdefault(file, {})[piece] = times + 1
         self._active += 1
         return Upload(peer, file, piece)
 
@@ -121,35 +124,34 @@ class Uploads:
             known.is_blocked = True
             self._active -= 1
 
-    def _next_peer(self) -> str | None:
-        """Whose turn it is: who waits for something new goes first, within bounds."""
+    def _next_wish(self) -> tuple[str, Wish, int] | None:
+        """Whose turn it is, for what, and how often that was sent.
+
+        Who waits for something new goes first, within bounds.
+        """
         first = None
         for peer, known in self._turns.items():
             if not known.waiting or known.sending is not None:
                 continue
-            first = first or peer
-            if known.skipped >= limits.UPLOADS_SKIPPED_MAX:
-                return peer
-            if not self._times_sent(self._choose(known.waiting)):
-                return peer
+            wish, times = self._choose(known.waiting)
+            if not times or known.skipped >= limits.UPLOADS_SKIPPED_MAX:
+                return peer, wish, times
+            first = first or (peer, wish, times)
             known.skipped += 1
         return first
 
-    def _choose(self, wishes: Iterable[Wish]) -> Wish:
-        """What was sent least often; the first of several."""
+    def _choose(self, wishes: Iterable[Wish]) -> tuple[Wish, int]:
+        """What was sent least often, the first of several; and how often that was."""
         best, least = None, 0
         for wish in wishes:
-            times = self._times_sent(wish)
+            file, piece = wish
+            times = self._sent.get(file, _NEVER).get(piece, 0)
             if not times:
-                return wish
+                return wish, 0
             if best is None or times < least:
                 best, least = wish, times
         assert best is not None, "there is one at least"
-        return best
-
-    def _times_sent(self, wish: Wish) -> int:
-        file, piece = wish
-        return self._sent.get(file, {}).get(piece, 0)
+        return best, least
 
     def _forget(self, peer: str, known: _Peer) -> None:
         if not known.waiting and known.sending is None:
