@@ -21,7 +21,7 @@ import trio
 import trio._core._run as scheduler
 from trio.testing import MockClock
 
-from trio_chat.client.files import transfers
+from trio_chat.client.files import fetch, serving, transfers
 
 T = TypeVar("T")
 
@@ -55,6 +55,8 @@ def _determined(seed: int) -> Iterator[None]:
         patch.object(secrets, "token_bytes", chance.randbytes),
         patch.object(secrets, "randbits", chance.getrandbits),
         patch.object(trio.to_thread, "run_sync", in_place),
+        patch.object(fetch, "run_briefly", in_place),
+        patch.object(serving, "run_briefly", in_place),
         patch.object(trio.from_thread, "run_sync", call),
         patch.object(trio.from_thread, "check_cancelled", lambda: None),
         patch.object(trio, "open_signal_receiver", _no_signals),

@@ -1,5 +1,5 @@
 """Fixtures for the tests of files."""
 
-from .samples import fast_clock, sample
+from .samples import fast_clock, no_threads, sample
 
-__all__ = ["fast_clock", "sample"]
+__all__ = ["fast_clock", "no_threads", "sample"]

@@ -10,6 +10,7 @@ import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import outcome
 import pytest
 import trio
 from trio.testing import MockClock
@@ -75,6 +76,23 @@ async def in_time(function: Callable[[], Awaitable[object]]) -> object:
     """Wait for something, not for ever."""
     with trio.fail_after(seconds_max()):
         return await function()
+
+
+@pytest.fixture
+def no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a thread would do is done at once: a clock that jumps does not wait for threads."""
+
+    async def at_once(function: Callable[..., object], *args: object, **_: object) -> object:
+        await trio.lowlevel.checkpoint()
+        return function(*args)
+
+    def deliver_at_once(
+        function: Callable[[], object], deliver: Callable[[outcome.Outcome[object]], object]
+    ) -> None:
+        deliver(outcome.capture(function))
+
+    monkeypatch.setattr(trio.to_thread, "run_sync", at_once)
+    monkeypatch.setattr(trio.lowlevel, "start_thread_soon", deliver_at_once)
 
 
 @pytest.fixture

@@ -292,7 +292,9 @@ async def test_only_the_chunks_that_are_wanted_are_asked_for(
     assert not bench.fetch.has_all
 
 
-async def test_who_is_slow_is_not_silent(bench: Bench, fast_clock: MockClock) -> None:
+async def test_who_is_slow_is_not_silent(
+    bench: Bench, no_threads: None, autojump_clock: MockClock
+) -> None:
     slow = bench.add("hans", Slow(bench.sample))
     await bench.run((3,))
     assert slow.asked == sorted(bench.sample.manifest.pieces_of(3)), "nothing was asked for twice"
