@@ -233,3 +233,10 @@ def test_a_user_who_loses_one_file_keeps_the_others(monkeypatch: pytest.MonkeyPa
     catalogue.remove("a")
     assert catalogue.has_room_for("hans")
     assert tuple(catalogue) == (("hans", file("b")),)
+
+
+def test_who_is_let_go_by_a_stop_holds_nothing_any_more() -> None:
+    """Found by the fuzzer; the invariants are checked after each command."""
+    book = Playbook("hans")
+    registered(book, "hans")
+    assert book.do("stop")[-1] == "close hans"

@@ -121,9 +121,7 @@ class Gatekeeper:
             self._outgoing.add(Close(session.id))
             # Nobody is told of the others' absence, as they all go at once.
             if session.phase is Phase.ONLINE:
-                self._presence.log_out(session.user, now)
-                self._tokens.lose(session.user, session.id, now)
-                self._post.leave(session)
+                self._leave(session, now)
             self._sessions.remove(session)
 
     # -- Logging in --------------------------------------------------------------------------
@@ -275,8 +273,11 @@ class Gatekeeper:
         was_online = session.phase is Phase.ONLINE
         self._sessions.remove(session)
         if was_online:
-            self._presence.log_out(session.user, now)
-            self._tokens.lose(session.user, session.id, now)
-            self._catalogue.leave(session.id)
+            self._leave(session, now)
             self._announce(session.user, online=False)
-            self._post.leave(session)
+
+    def _leave(self, session: Session, now: float) -> None:
+        self._presence.log_out(session.user, now)
+        self._tokens.lose(session.user, session.id, now)
+        self._catalogue.leave(session.id)
+        self._post.leave(session)
