@@ -46,7 +46,7 @@ class OurClient(Client):
 
     def log_in(self) -> Login:
         self.send(self._greeting or _LOGIN % (self.name.encode(), self._password.encode()))
-        before = yield b'"type":"ok","id":1}\n'
+        before = yield b'"type":"ok","id":1'  # and how many messages had to wait
         self.token = before.partition(b'"token":"')[2].partition(b'"')[0]
 
     def on_data(self, data: bytes) -> None:
