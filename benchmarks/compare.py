@@ -190,6 +190,7 @@ def print_table(figures: dict[type[Peer], Figures]) -> None:
     row("an answer means", lambda peer: peer.acknowledges)
     names = dict.fromkeys(name for rows in figures.values() for name in rows)
     for name in names:
+        # mypy can't infer a lambda that binds the name of this turn.
         row(name, lambda peer, name=name: shown(figures[peer].get(name)))  # type: ignore[misc]
 
 
