@@ -251,7 +251,7 @@ DIRECTORY_ENTRIES_MAX = 10_000
 
 # -- Files -----------------------------------------------------------------------------
 FILE_BYTES_MAX = 2**40
-"""One file: 1 TiB, for which the list of hashes is 32 MiB."""
+"""One file: 1 TiB, for which the list of hashes is 16 MiB."""
 
 FILE_NAME_BYTES_MAX = 255
 """The name of a file, in UTF-8: what file systems take."""
@@ -259,7 +259,7 @@ FILE_NAME_BYTES_MAX = 255
 CHUNKS_MAX = 10
 """The parts of a file that users see (assignment, section 3.5)."""
 
-PIECE_BYTES_MAX = 1024 * 1024
+PIECE_BYTES_MAX = 2 * 1024 * 1024
 """What is asked for, verified and sent at a time; both ends have one in memory per link."""
 
 PIECES_MAX = FILE_BYTES_MAX // PIECE_BYTES_MAX + CHUNKS_MAX
@@ -294,7 +294,7 @@ Those whose receiver does not read fast enough do not count."""
 UPLOADS_SKIPPED_MAX = 4
 """How often in a row a peer is passed over for one that waits for what nobody has yet."""
 
-FILE_LINE_BYTES_MAX = 256 * 1024
+FILE_LINE_BYTES_MAX = 128 * 1024
 """One line on a connection for files: the bitmap of a file with the most pieces, in base64."""
 
 SERVED_WAITING_MAX = 1024

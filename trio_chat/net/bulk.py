@@ -25,6 +25,10 @@ BLOCK_BYTES = 256 * 1024
 enough that other tasks never wait long."""
 
 
+RECORD_BYTES_MAX = 5 + 16 * 1024 + 256
+"""One TLS record, header and all (RFC 8446, section 5.2)."""
+
+
 class BulkTlsTransport(TcpTransport):
     """A TLS connection after its handshake, behind the interface `BulkTransport`.
 
@@ -43,6 +47,7 @@ class BulkTlsTransport(TcpTransport):
         )
         self._block = memoryview(bytearray(BLOCK_BYTES))
         self._unsent = memoryview(b"")  # encrypted, and not taken by the socket yet
+        self._at_end = False
         self._owed = 0  # bytes of the caller's that are in there
 
     @property
@@ -66,12 +71,19 @@ class BulkTlsTransport(TcpTransport):
         assert buffer
         await trio.lowlevel.checkpoint_if_cancelled()
         while True:
+            # To ask for a record of which a part is still to come costs an exception, which is
+            # dear: so what the socket has comes first.
+            has_more = self._incoming.pending >= RECORD_BYTES_MAX or self._read_block()
             filled = self._decrypt(buffer)
             if filled:
                 await trio.lowlevel.cancel_shielded_checkpoint()
                 return filled
-            if not await self._read_block():
+            if self._at_end:
                 return 0
+            if has_more:
+                await trio.lowlevel.cancel_shielded_checkpoint()
+            else:
+                await trio.lowlevel.wait_readable(self._sock)
 
     def _decrypt(self, buffer: memoryview) -> int:
         filled, room = 0, len(buffer)
@@ -80,8 +92,7 @@ class BulkTlsTransport(TcpTransport):
         read = cast("Callable[[int, memoryview], int]", self._tls.read)
         incoming = self._incoming
         try:
-            # With nothing left, only an exception would come, which is dear.
-            while filled < room and (not filled or incoming.pending):
+            while filled < room and (not filled or incoming.pending >= RECORD_BYTES_MAX):
                 size = read(room - filled, buffer[filled:])
                 if size == 0:
                     break
@@ -94,20 +105,20 @@ class BulkTlsTransport(TcpTransport):
             raise trio.BrokenResourceError from error
         return filled
 
-    async def _read_block(self) -> bool:
-        """Take what the socket has; return False at the end."""
-        while True:
-            self._check_open()
-            try:
-                size = self._sock.recv_into(self._block)
-            except (BlockingIOError, InterruptedError):
-                await trio.lowlevel.wait_readable(self._sock)
-                continue
-            except OSError as error:
-                raise trio.BrokenResourceError from error
-            if size:
-                self._incoming.write(self._block[:size])
-            return size > 0
+    def _read_block(self) -> bool:
+        """Take what the socket has; return whether that is something, or the end."""
+        self._check_open()
+        try:
+            size = self._sock.recv_into(self._block)
+        except (BlockingIOError, InterruptedError):
+            return False
+        except OSError as error:
+            raise trio.BrokenResourceError from error
+        if size:
+            self._incoming.write(self._block[:size])
+        else:
+            self._at_end = True
+        return True
 
     # -- Sending ---------------------------------------------------------------------------
 
@@ -169,7 +180,9 @@ class BulkTlsTransport(TcpTransport):
                 self._tls.do_handshake()
             except ssl.SSLWantReadError:
                 await self._send_pending()
-                if not await self._read_block():
+                while not self._read_block():
+                    await trio.lowlevel.wait_readable(self._sock)
+                if self._at_end:
                     raise trio.BrokenResourceError from None
             except ssl.SSLError:
                 with trio.CancelScope(deadline=-1):  # the alert goes out if it can

@@ -31,7 +31,7 @@ _CHUNKS = re.compile(r"(\d{1,9})(?:-(\d{1,9}))?", re.ASCII)
 def choose_piece_bytes(size: int) -> int:
     """A power of two that cuts a file of this size into about `PIECES_AIM` pieces.
 
-    It stays within `PIECE_BYTES_MIN` and `limits.PIECE_BYTES_MAX`: beyond 256 MiB the pieces
+    It stays within `PIECE_BYTES_MIN` and `limits.PIECE_BYTES_MAX`: beyond 512 MiB the pieces
     get more, not larger, since each is held in memory and delays what a peer can pass on.
     """
     piece_bytes = PIECE_BYTES_MIN

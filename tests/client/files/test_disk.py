@@ -191,16 +191,19 @@ def test_a_directory_that_can_not_be_made_is_a_clear_error(source: Path) -> None
 
 def test_spans_are_read_from_the_version_that_was_registered(source: Path) -> None:
     _, _, version = hash_file(source, ignore)
-    assert disk.read_span(source, version, 10, 20) == DATA[10:30]
+    buffer = memoryview(bytearray(20))
+    disk.read_span(source, version, 10, buffer)
+    assert buffer == DATA[10:30]
     with pytest.raises(ChangedError, match="shorter"):
-        disk.read_span(source, None, len(DATA) - 5, 20)
+        disk.read_span(source, None, len(DATA) - 5, buffer)
     os.utime(source, (1, 1))
-    assert disk.read_span(source, None, 10, 20) == DATA[10:30]
+    disk.read_span(source, None, 11, buffer)
+    assert buffer == DATA[11:31]
     with pytest.raises(ChangedError, match="was changed since it was registered"):
-        disk.read_span(source, version, 10, 20)
+        disk.read_span(source, version, 10, buffer)
     source.unlink()
     with pytest.raises(DiskError, match="cannot read"):
-        disk.read_span(source, version, 10, 20)
+        disk.read_span(source, version, 10, buffer)
 
 
 @pytest.mark.parametrize(

@@ -106,14 +106,14 @@ def _read_into(file: int, buffer: memoryview, offset: int) -> int:
     return filled
 
 
-def read_span(path: Path, version: Version | None, offset: int, size: int) -> bytes:
-    """Read a part of a file.
+def read_span(path: Path, version: Version | None, offset: int, buffer: memoryview) -> None:
+    """Fill a buffer with a part of a file.
 
     Args:
         path: of the file.
         version: that it must have; none if it may change, as while it is fetched.
         offset: where to begin.
-        size: in bytes.
+        buffer: to be filled, all of it.
 
     Raises:
         ChangedError: if the file has another version, or is too short.
@@ -124,12 +124,11 @@ def read_span(path: Path, version: Version | None, offset: int, size: int) -> by
             file = stream.fileno()
             if version is not None and _version(file) != version:
                 raise ChangedError(f"{path} was changed since it was registered")
-            data = os.pread(file, size, offset)
+            size = _read_into(file, buffer, offset)
     except OSError as error:
         raise DiskError(f"cannot read {path}: {error.strerror}") from error
-    if len(data) < size:
+    if size < len(buffer):
         raise ChangedError(f"{path} is shorter than it was")
-    return data
 
 
 class PartFile:

@@ -382,12 +382,14 @@ class Fetch:
     async def _store(self, source: Source, piece: int, buffer: bytearray) -> None:
         assert self._leaves is not None
         assert self._download is not None
+        size = self.size_of(piece)
+        data = memoryview(buffer)[:size]
         try:
-            is_right = await run_briefly(self._part.store, self._leaves, piece, memoryview(buffer))
+            is_right = await run_briefly(self._part.store, self._leaves, piece, data)
         finally:
             source.release(buffer)
         user = source.user
-        self.received_bytes[user] = self.received_bytes.get(user, 0) + len(buffer)
+        self.received_bytes[user] = self.received_bytes.get(user, 0) + size
         receipt = self._download.received(user, piece, is_right, trio.current_time())
         if receipt.verdict is Verdict.LIE:
             self._drop(source)

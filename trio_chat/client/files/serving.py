@@ -99,6 +99,7 @@ class Serving:
         self._uploads = Uploads()
         self._fetchers: dict[str, tuple[_Fetcher, trio.Nursery]] = {}
         self._numbers = count(1)
+        self._buffers: list[bytearray] = []  # those that are free; new ones are slow to touch
         self._changed = trio.Event()
 
     @property
@@ -210,14 +211,18 @@ class Serving:
             nursery.start_soon(self._send_piece, fetcher, upload)
 
     async def _send_piece(self, fetcher: _Fetcher, upload: Upload) -> None:
+        buffer = self._buffers.pop() if self._buffers else bytearray()
         try:
             held = self._shelf.get(upload.file)
             if held is None:
                 await fetcher.send(wire.Refused(upload.file, upload.piece))
                 return
             offset, size = held.manifest.span(upload.piece)
+            if len(buffer) < size:
+                buffer = bytearray(size)
+            data = memoryview(buffer)[:size]
             try:
-                data = await run_briefly(read_span, held.path, held.version, offset, size)
+                await run_briefly(read_span, held.path, held.version, offset, data)
             except DiskError as error:
                 is_gone = self._gone(held, error)
                 await fetcher.send(wire.Refused(upload.file, upload.piece, busy=not is_gone))
@@ -228,11 +233,12 @@ class Serving:
         except trio.BrokenResourceError:
             fetcher.life.cancel()
         finally:
+            if len(self._buffers) < limits.UPLOADS_ACTIVE_MAX:
+                self._buffers.append(buffer)
             self._uploads.done(upload.peer)
             self._send_pieces()
 
-    async def _send_data(self, fetcher: _Fetcher, header: bytes, data: bytes) -> None:
-        view = memoryview(data)
+    async def _send_data(self, fetcher: _Fetcher, header: bytes, view: memoryview) -> None:
         while view:
             part = view[: min(self._throttle.turn_bytes, BLOCK_BYTES - len(header))]
             await self._throttle.take(len(part))

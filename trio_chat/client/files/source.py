@@ -48,7 +48,10 @@ class Receiver(Protocol):
         """Some part of a piece has come."""
 
     def piece(self, source: Source, piece: int, buffer: bytearray) -> None:
-        """A piece has come, right or wrong; the buffer must be given back with `release`."""
+        """A piece has come, right or wrong, and fills the buffer or begins it.
+
+        The buffer must be given back with `release`.
+        """
 
     def refused(self, source: Source, piece: int, *, busy: bool) -> None:
         """A piece does not come."""
@@ -177,9 +180,9 @@ class Source:
             raise _unasked()
         self._asked[piece] -= 1
         buffer = await self._buffers.receive()
-        if len(buffer) != size:
+        if len(buffer) < size:
             buffer = bytearray(size)
-        view = memoryview(buffer)
+        view = memoryview(buffer)[:size]
         while view:
             received = await self._stream.receive_into(view[: self._throttle.turn_bytes])
             if received == 0:
