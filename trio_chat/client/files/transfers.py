@@ -7,7 +7,6 @@ far it is on the board.
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import closing, suppress
 from functools import partial
@@ -27,6 +26,7 @@ from ..terminal import Terminal, TerminalGone
 from . import render
 from .disk import DiskError, PartFile, hash_file, version_of
 from .fetch import Connect, Fetch, FetchError
+from .job import Job
 from .serving import Serving
 from .shelf import Held, Shelf
 from .throttle import Throttle
@@ -36,9 +36,6 @@ STATUS_SECONDS = 0.25
 
 STATUS_LINE_SECONDS = 5.0
 """How often a script is."""
-
-RATE_SECONDS = 3.0
-"""Over how much time a rate is measured."""
 
 Ask = Callable[[Numbered], Awaitable[wire.Reply]]
 """Sends a request to the server, and returns its reply, which nobody has shown."""
@@ -61,28 +58,6 @@ class FileOptions:
         self.directory = directory
         self.upload_rate = upload_rate
         self.download_rate = download_rate
-
-
-class _Job:
-    """A download that the person has asked for.
-
-    Attributes:
-        fetch: which does the work.
-        started: when, in seconds of trio's clock.
-        life: cancelled to give it up.
-        marks: when how many bytes were missing, of the last seconds.
-        done: set when it has ended.
-        state: how it is, for `downloads`.
-    """
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.fetch: Fetch | None = None
-        self.started = trio.current_time()
-        self.life = trio.CancelScope()
-        self.marks: deque[tuple[float, int]] = deque()
-        self.done = trio.Event()
-        self.state = ""
 
 
 class Transfers:
@@ -122,7 +97,7 @@ class Transfers:
         self._ask = ask
         self._connect = connect
         self._user = ""
-        self._jobs: dict[str, _Job] = {}
+        self._jobs: dict[str, Job] = {}
         self._readings: dict[Path, Notice] = {}  # what is hashed now, and how far that is
         self._untold: dict[tuple[bytes, str], Manifest] = {}
         self._fetching: set[bytes] = set()
@@ -214,7 +189,7 @@ class Transfers:
 
     async def show_list(self) -> None:
         """Show what runs and what is done, and how much was sent to others."""
-        jobs = [self._describe(job) for job in self._jobs.values()]
+        jobs = [job.describe() for job in self._jobs.values()]
         sent = render.sent_to_others(self.serving.sent_bytes)
         await self._show([*(jobs or [render.no_downloads()]), sent])
 
@@ -226,12 +201,12 @@ class Transfers:
             await self._show([render.already_downloading(name)])
             return
         self._jobs.pop(name, None)
-        job = self._jobs[name] = _Job(name)
+        job = self._jobs[name] = Job(name)
         self._nursery.start_soon(self._run_job, job, chunks, user)
         if wait:
             await job.done.wait()
 
-    async def _run_job(self, job: _Job, chunks: str | None, user: str) -> None:
+    async def _run_job(self, job: Job, chunks: str | None, user: str) -> None:
         outcome = render.download_cancelled(job.name)
         with job.life:
             try:
@@ -246,7 +221,7 @@ class Transfers:
         await self._show([outcome])
         job.done.set()
 
-    async def _fetch(self, job: _Job, chunks_text: str | None, user: str) -> Notice:
+    async def _fetch(self, job: Job, chunks_text: str | None, user: str) -> Notice:
         job.state = "looking for it"
         manifest, holders = await self._search(job.name)
         if chunks_text is None:
@@ -363,7 +338,7 @@ class Transfers:
             if job.fetch is not None and job.fetch.manifest.root == root:
                 job.fetch.user_has(user, piece)
 
-    def _tell_of_liar(self, job: _Job, user: str) -> None:
+    def _tell_of_liar(self, job: Job, user: str) -> None:
         assert self._nursery is not None
         self._nursery.start_soon(self._show, [render.sends_wrong_bytes(job.name, user)])
 
@@ -440,20 +415,7 @@ class Transfers:
         self._tell_board()
 
     def _describe_running(self) -> list[Notice]:
-        return [self._describe(job) for job in self._jobs.values() if job.fetch is not None]
-
-    def _describe(self, job: _Job) -> Notice:
-        fetch = job.fetch
-        if fetch is None:
-            return render.download_state(job.name, job.state)
-        now = trio.current_time()
-        missing = fetch.missing_bytes
-        job.marks.append((now, missing))
-        while len(job.marks) > 2 and job.marks[1][0] <= now - RATE_SECONDS:
-            job.marks.popleft()
-        then, before = job.marks[0]
-        rate = (before - missing) / (now - then) if now > then else 0.0
-        return render.progress(job.name, fetch.wanted_bytes, missing, rate, fetch.sources)
+        return [job.describe() for job in self._jobs.values() if job.fetch is not None]
 
 
 class _Progress:
