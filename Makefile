@@ -8,6 +8,7 @@ SEEDS ?= 200
 SECONDS ?= 600
 TARGET ?= all
 MINUTES ?= 10
+FILES ?=
 PEERS := ngircd inspircd nats-server mosquitto prosody ejabberd
 
 BIN := .venv/bin
@@ -93,14 +94,14 @@ pictures: $(SETUP_DEV) ## Make the pictures in the README anew, of real sessions
 bench: $(SETUP) ## Compare with other servers that are installed, in some minutes
 	@$(BIN)/python -m benchmarks.compare
 
-bench-full: $(SETUP) ## The same at length, and how files move beside aria2 and libtorrent
+bench-full: $(SETUP) ## The same at length, and how files move (options for that: FILES)
 	@$(BIN)/python -m benchmarks.compare --full
 	@$(BIN)/python -m benchmarks.growth
-	@$(BIN)/python -m benchmarks.files
+	@$(BIN)/python -m benchmarks.files $(FILES)
 
 bench-peers: ## Install Debian's packages of the servers that we are compared with
 	apt-get update
-	apt-get install --yes --no-install-recommends $(PEERS)
+	apt-get install --yes --no-install-recommends $(PEERS) aria2
 	@# They are started by the benchmark only, each with a configuration of its own.
 	-systemctl disable --now $(PEERS)
 

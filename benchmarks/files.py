@@ -40,7 +40,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import torrent
+from trio_chat.swarm.manifest import choose_piece_bytes
+
 from .load import Load
 from .probe import QUIET_SECONDS, Probe, shown
 from .server_process import ServerProcess, password_of
@@ -198,7 +199,7 @@ def kill(plan: Plan, program: Program) -> list[float]:
             raise RuntimeError("the second try did not end in time")
         seconds = time.perf_counter() - start
         check(swarm, 1, path)
-        twice = (swarm.sent_bytes(0) - size) / torrent.piece_bytes_of(size)
+        twice = (swarm.sent_bytes(0) - size) / choose_piece_bytes(size)
     return [there / size * 100, seconds, twice]
 
 

@@ -18,6 +18,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from trio_chat.swarm.manifest import choose_piece_bytes
+
 from . import torrent
 from .server_process import ServerProcess, free_port, password_of, user_name
 
@@ -245,7 +247,8 @@ class Torrents(Swarm):
         """The description of a file."""
         described = self.directory / f"{path.name}.torrent"
         if not described.exists():
-            described.write_bytes(torrent.make_torrent(path, self._tracker.address))
+            piece_bytes = choose_piece_bytes(path.stat().st_size)
+            described.write_bytes(torrent.make_torrent(path, self._tracker.address, piece_bytes))
         return described
 
     def share_of(self, number: int, size: int) -> float:

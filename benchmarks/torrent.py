@@ -22,9 +22,6 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-PIECES_AIM = 1024
-PIECE_BYTES_MIN = 16 * 1024
-PIECE_BYTES_MAX = 1024 * 1024
 ANNOUNCE_SECONDS = 1
 
 Bencoded = int | bytes | list["Bencoded"] | dict[bytes, "Bencoded"]
@@ -44,23 +41,15 @@ def bencode(value: Bencoded) -> bytes:
             return b"d%se" % b"".join(bencode(key) + bencode(item) for key, item in pairs)
 
 
-def piece_bytes_of(size: int) -> int:
-    """The size of pieces; the same as trio-chat's, so that all move the same."""
-    piece_bytes = PIECE_BYTES_MIN
-    while piece_bytes < PIECE_BYTES_MAX and piece_bytes * PIECES_AIM < size:
-        piece_bytes *= 2
-    return piece_bytes
-
-
-def make_torrent(path: Path, announce: str) -> bytes:
+def make_torrent(path: Path, announce: str, piece_bytes: int) -> bytes:
     """Describe a file.
 
     Args:
         path: of the file.
         announce: the address of the tracker.
+        piece_bytes: the size of its pieces.
     """
     size = path.stat().st_size
-    piece_bytes = piece_bytes_of(size)
     with path.open("rb") as file:
         hashes = [
             hashlib.sha1(piece, usedforsecurity=False).digest()
