@@ -303,7 +303,7 @@ def test_a_request_stays_where_something_comes_or_when_the_new_holder_is_paused(
 
 
 def test_windows_are_bounded_in_pieces_and_bytes() -> None:
-    for piece_bytes, most in ((16 * KIB, limits.WINDOW_PIECES_MAX), (1024 * KIB, 16)):
+    for piece_bytes, most in ((16 * KIB, limits.WINDOW_PIECES_MAX), (1024 * KIB, 8)):
         layout = layout_of(3000, piece_bytes)
         download = Download(layout, PieceSet(3000), 0)
         download.peer_joined("a", PieceSet.full(3000))

@@ -30,7 +30,7 @@ def test_of_an_unknown_peer_little_is_asked_but_a_small_file_whole() -> None:
 
 def test_the_window_is_what_comes_in_a_second_within_bounds() -> None:
     for gap, window in ((0.1, 11), (5.0, 2), (1e-6, limits.WINDOW_PIECES_MAX)):
-        peer = make()
+        peer = make(16 * KIB)
         send(peer, 50, gap)
         assert peer.rate * gap > 0.99
         assert abs(peer.window - window) <= PIPELINE_SECONDS
