@@ -124,7 +124,8 @@ def _parser() -> argparse.ArgumentParser:
         "--state-dir",
         metavar="DIR",
         type=Path,
-        help="where to remember which servers were met, and which messages were shown",
+        help="where to remember servers that were met, messages that were shown, and what was typed"
+        " (default: a directory of the user's)",
     )
     parser.add_argument(
         "--download-dir",
@@ -143,8 +144,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--peer-host",
         metavar="ADDR",
-        help="where other clients may connect for private messages (default: all addresses of"
-        " this machine)",
+        help="where other clients may connect for private messages and files (default: all"
+        " addresses of this machine)",
     )
     parser.add_argument(
         "--peer-port", metavar="PORT", help="the port for that (default: the system picks one)"

@@ -105,7 +105,8 @@ def _serve_parser() -> argparse.ArgumentParser:
         "--data-dir",
         metavar="DIR",
         type=Path,
-        help=f"where mailboxes, blocks and the key are kept (default: {default_data_dir('PORT')})",
+        help="where mailboxes, blocks, the list of files and the key are kept"
+        f" (default: {default_data_dir('PORT')})",
     )
     parser.add_argument(
         "--host",
