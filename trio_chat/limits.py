@@ -260,7 +260,7 @@ CHUNKS_MAX = 10
 """The parts of a file that users see (assignment, section 3.5)."""
 
 PIECE_BYTES_MAX = 2 * 1024 * 1024
-"""What is asked for, verified and sent at a time; both ends have one in memory per link."""
+"""What is asked for, verified and sent at a time; both ends have a few in memory per link."""
 
 PIECES_MAX = FILE_BYTES_MAX // PIECE_BYTES_MAX + CHUNKS_MAX
 """Pieces of one file, whatever a manifest says: bounds bitmaps and the list of hashes."""

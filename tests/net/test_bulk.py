@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -115,6 +116,31 @@ async def test_the_end_comes_after_everything(identities: tuple[Identity, Identi
         assert await hans.receive() == b"still there"
         luke.close()
         assert await hans.receive() == b""
+
+
+async def test_small_records_that_came_together_are_received_together(
+    identities: tuple[Identity, Identity],
+) -> None:
+    async with connected(identities) as (hans, luke):
+        for text in (b"one ", b"two ", b"three"):
+            await hans.send_all(text)
+        assert await luke.receive() == b"one two three"
+
+
+async def test_what_came_before_a_connection_broke_is_received(
+    identities: tuple[Identity, Identity],
+) -> None:
+    async with connected(identities) as (hans, luke):
+        for text in (b"one ", b"two ", b"three"):
+            await hans.send_all(text)
+        received = await receive_exactly(luke, 1)
+        linger_not = struct.pack("ii", 1, 0)  # which resets the connection when it is closed
+        hans._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger_not)
+        hans.close()
+        received += await luke.receive()
+        assert received == b"one two three"
+        with pytest.raises(trio.BrokenResourceError):
+            await luke.receive()
 
 
 async def test_garbage_breaks_the_connection(identities: tuple[Identity, Identity]) -> None:

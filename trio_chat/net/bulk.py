@@ -25,10 +25,6 @@ BLOCK_BYTES = 256 * 1024
 enough that other tasks never wait long."""
 
 
-RECORD_BYTES_MAX = 5 + 16 * 1024 + 256
-"""One TLS record, header and all (RFC 8446, section 5.2)."""
-
-
 class BulkTlsTransport(TcpTransport):
     """A TLS connection after its handshake, behind the interface `BulkTransport`.
 
@@ -47,7 +43,7 @@ class BulkTlsTransport(TcpTransport):
         )
         self._block = memoryview(bytearray(BLOCK_BYTES))
         self._unsent = memoryview(b"")  # encrypted, and not taken by the socket yet
-        self._at_end = False
+        self._has_more = False  # whether TLS may have something that was received
         self._owed = 0  # bytes of the caller's that are in there
 
     @property
@@ -71,54 +67,47 @@ class BulkTlsTransport(TcpTransport):
         assert buffer
         await trio.lowlevel.checkpoint_if_cancelled()
         while True:
-            # To ask for a record of which a part is still to come costs an exception, which is
-            # dear: so what the socket has comes first.
-            has_more = self._incoming.pending >= RECORD_BYTES_MAX or self._read_block()
             filled = self._decrypt(buffer)
             if filled:
                 await trio.lowlevel.cancel_shielded_checkpoint()
                 return filled
-            if self._at_end:
+            if not await self._read_block():
                 return 0
-            if has_more:
-                await trio.lowlevel.cancel_shielded_checkpoint()
-            else:
-                await trio.lowlevel.wait_readable(self._sock)
 
     def _decrypt(self, buffer: memoryview) -> int:
         filled, room = 0, len(buffer)
         # A record at most comes at a time, so this runs 64 times for each MiB. With a buffer it
         # returns a size, which typeshed does not know.
         read = cast("Callable[[int, memoryview], int]", self._tls.read)
-        incoming = self._incoming
         try:
-            while filled < room and (not filled or incoming.pending >= RECORD_BYTES_MAX):
+            # With nothing left, only an exception would come, which is dear.
+            while filled < room and self._has_more:
                 size = read(room - filled, buffer[filled:])
                 if size == 0:
                     break
                 filled += size
-        except ssl.SSLWantReadError:
-            pass
-        except ssl.SSLZeroReturnError:
-            pass  # the end, which the socket will tell
+                self._has_more = bool(self._incoming.pending or self._tls.pending())
+        except (ssl.SSLWantReadError, ssl.SSLZeroReturnError):
+            self._has_more = False  # part of a record, or the end, which the socket will tell
         except ssl.SSLError as error:
             raise trio.BrokenResourceError from error
         return filled
 
-    def _read_block(self) -> bool:
-        """Take what the socket has; return whether that is something, or the end."""
-        self._check_open()
-        try:
-            size = self._sock.recv_into(self._block)
-        except (BlockingIOError, InterruptedError):
-            return False
-        except OSError as error:
-            raise trio.BrokenResourceError from error
-        if size:
-            self._incoming.write(self._block[:size])
-        else:
-            self._at_end = True
-        return True
+    async def _read_block(self) -> bool:
+        """Take what the socket has; return False at the end."""
+        while True:
+            self._check_open()
+            try:
+                size = self._sock.recv_into(self._block)
+            except (BlockingIOError, InterruptedError):
+                await trio.lowlevel.wait_readable(self._sock)
+                continue
+            except OSError as error:
+                raise trio.BrokenResourceError from error
+            if size:
+                self._incoming.write(self._block[:size])
+                self._has_more = True
+            return size > 0
 
     # -- Sending ---------------------------------------------------------------------------
 
@@ -180,9 +169,7 @@ class BulkTlsTransport(TcpTransport):
                 self._tls.do_handshake()
             except ssl.SSLWantReadError:
                 await self._send_pending()
-                while not self._read_block():
-                    await trio.lowlevel.wait_readable(self._sock)
-                if self._at_end:
+                if not await self._read_block():
                     raise trio.BrokenResourceError from None
             except ssl.SSLError:
                 with trio.CancelScope(deadline=-1):  # the alert goes out if it can
