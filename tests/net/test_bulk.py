@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -116,6 +117,18 @@ async def test_the_end_comes_after_everything(identities: tuple[Identity, Identi
         assert await hans.receive() == b"still there"
         luke.close()
         assert await hans.receive() == b""
+
+
+async def test_what_comes_after_the_end_is_not_kept(identities: tuple[Identity, Identity]) -> None:
+    async with connected(identities) as (hans, luke):
+        with pytest.raises(ssl.SSLWantReadError):  # theirs, which never comes
+            hans._tls.unwrap()
+        hans._sock.send(hans._outgoing.read() + b"?" * 1000)
+        assert await luke.receive() == b""
+        kept = luke._incoming.pending
+        hans._sock.send(b"?" * 1000)
+        assert await luke.receive() == b""
+        assert luke._incoming.pending == kept
 
 
 async def test_small_records_that_came_together_are_received_together(

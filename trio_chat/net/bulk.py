@@ -44,6 +44,7 @@ class BulkTlsTransport(TcpTransport):
         self._block = memoryview(bytearray(BLOCK_BYTES))
         self._unsent = memoryview(b"")  # encrypted, and not taken by the socket yet
         self._has_more = False  # whether TLS may have something that was received
+        self._at_end = False  # what comes after that is nothing
         self._owed = 0  # bytes of the caller's that are in there
 
     @property
@@ -71,7 +72,7 @@ class BulkTlsTransport(TcpTransport):
             if filled:
                 await trio.lowlevel.cancel_shielded_checkpoint()
                 return filled
-            if not await self._read_block():
+            if self._at_end or not await self._read_block():
                 return 0
 
     def _decrypt(self, buffer: memoryview) -> int:
@@ -84,11 +85,12 @@ class BulkTlsTransport(TcpTransport):
             while filled < room and self._has_more:
                 size = read(room - filled, buffer[filled:])
                 if size == 0:
+                    self._at_end = True
                     break
                 filled += size
                 self._has_more = bool(self._incoming.pending or self._tls.pending())
-        except (ssl.SSLWantReadError, ssl.SSLZeroReturnError):
-            self._has_more = False  # part of a record, or the end, which the socket will tell
+        except ssl.SSLWantReadError:
+            self._has_more = False  # a part of a record
         except ssl.SSLError as error:
             raise trio.BrokenResourceError from error
         return filled
