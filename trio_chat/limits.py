@@ -268,8 +268,8 @@ PIECES_MAX = FILE_BYTES_MAX // PIECE_BYTES_MAX + CHUNKS_MAX
 PEERS_MAX = 64
 """Peers that one download knows at a time; more of them add nothing to its rate."""
 
-WINDOW_BYTES_MAX = 8 * 1024 * 1024
-"""Asked of one peer and not yet here: 80 MB/s over a round trip of 0.1 s.
+WINDOW_BYTES_MAX = 4 * 1024 * 1024
+"""Asked of one peer and not yet here: 40 MB/s over a round trip of 0.1 s.
 
 What of it has been sent is lost when the client is killed."""
 

@@ -225,6 +225,7 @@ class Swarm:
     def _receive(self, source: Node, target: Node, piece: int) -> None:
         if target.name not in self.nodes or target.download is None:
             return
+        target.download.arrived(source.name, piece, self.now)
         receipt = target.download.received(source.name, piece, not source.lies, self.now)
         if receipt.verdict is Verdict.VERIFIED:
             self._announce(target.name, piece)

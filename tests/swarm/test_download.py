@@ -161,6 +161,51 @@ def test_a_partial_peer_that_leaves_takes_its_pieces_along() -> None:
     assert asked(download) == {"a": [3]}
 
 
+def test_while_a_piece_is_verified_its_peer_owes_the_next_one() -> None:
+    download = start(40, "a")
+    first = asked(download)["a"]
+    rest = set(range(40)).difference(first)
+    download.arrived("stranger", first[0], 1.0)
+    download.arrived("a", min(rest), 1.0)  # which nobody has asked for
+    assert asked(download, 1.0) == {}
+    for piece in first:
+        download.arrived("a", piece, 1.0)
+    assert rest.issuperset(asked(download, 1.0)["a"])
+
+
+def test_a_peer_is_not_silent_while_its_last_pieces_are_verified() -> None:
+    download = start(10, "a")
+    pieces = asked(download)["a"]
+    for piece in pieces:
+        download.arrived("a", piece, 0.1)
+    download.peer_joined("b", PieceSet.full(10))
+    download.expire(1000.0)
+    assert download.orders(1000.0) == []
+    for piece in pieces:
+        receipt = download.received("a", piece, ok=True, now=1000.1)
+    assert receipt.complete
+
+
+def test_what_is_verified_when_its_peer_leaves_is_asked_of_others() -> None:
+    download = start(10, "ab")
+    pieces = asked(download)["a"]
+    download.arrived("a", pieces[0], 0.1)
+    download.peer_left("a")
+    assert sorted(asked(download, 0.1)["b"]) == sorted(pieces)
+
+
+def test_who_has_sent_a_piece_is_not_told_to_stop() -> None:
+    download = start(10, "ab")
+    first = asked(download)
+    for piece in first["b"]:
+        download.arrived("b", piece, 60.0)
+    late = asked(download, 60.0)["b"][0]
+    download.arrived("b", late, 60.1)
+    download.arrived("a", late, 60.1)
+    assert download.received("a", late, ok=True, now=60.2).verdict is Verdict.VERIFIED
+    assert Cancel("b", late) not in download.orders(60.2)
+
+
 def test_a_liar_is_never_asked_again() -> None:
     download = start(10, "ab")
     first = asked(download)
@@ -303,7 +348,7 @@ def test_a_request_stays_where_something_comes_or_when_the_new_holder_is_paused(
 
 
 def test_windows_are_bounded_in_pieces_and_bytes() -> None:
-    for piece_bytes, most in ((16 * KIB, limits.WINDOW_PIECES_MAX), (1024 * KIB, 8)):
+    for piece_bytes, most in ((16 * KIB, limits.WINDOW_PIECES_MAX), (1024 * KIB, 4)):
         layout = layout_of(3000, piece_bytes)
         download = Download(layout, PieceSet(3000), 0)
         download.peer_joined("a", PieceSet.full(3000))
@@ -327,6 +372,7 @@ class World:
         self.download = Download(layout, PieceSet(layout.pieces), 7)
         self.now = 0.0
         self.owed: list[tuple[int, int]] = []
+        self.here: set[tuple[int, int]] = set()  # of these, those that have come
         self.liars = liars
         self.exposed: set[int] = set()
         self.holdings = holdings
@@ -343,6 +389,7 @@ class World:
         """Take the orders, and check them."""
         for order in self.download.orders(self.now):
             key = (int(order.peer), order.piece)
+            assert order.piece not in {piece for _, piece in self.here}
             if isinstance(order, Cancel):
                 if key in self.owed:
                     self.owed.remove(key)
@@ -358,6 +405,7 @@ class World:
 
     def deliver(self, at: int, *, lies: bool) -> None:
         peer, piece = self.owed.pop(at)
+        self.here.discard((peer, piece))
         ok = not lies
         receipt = self.download.received(str(peer), piece, ok, self.now)
         if not ok:
@@ -369,8 +417,18 @@ class World:
             assert receipt.verdict is (Verdict.VERIFIED if is_new else Verdict.DUPLICATE)
             self.verified.add(piece)
 
+    @property
+    def coming(self) -> list[tuple[int, int]]:
+        return [key for key in self.owed if key not in self.here]
+
+    def lose(self, which: int) -> tuple[int, int]:
+        key = self.coming[which % len(self.coming)]
+        self.owed.remove(key)
+        return key
+
     def gone(self, peer: int) -> None:
         self.owed = [key for key in self.owed if key[0] != peer]
+        self.here = {key for key in self.here if key[0] != peer}
 
     def step(self, kind: int, which: int) -> None:
         peer = which % len(self.holdings)
@@ -378,8 +436,8 @@ class World:
         if kind <= 3 and self.owed:
             at = which % len(self.owed)
             self.deliver(at, lies=self.owed[at][0] in self.liars and kind == 0)
-        elif kind == 4 and self.owed:
-            peer, piece = self.owed.pop(which % len(self.owed))
+        elif kind == 4 and self.coming:
+            peer, piece = self.lose(which)
             self.download.refused(str(peer), piece, self.now, busy=True)
         elif kind == 5:
             self.download.peer_left(str(peer))
@@ -390,8 +448,12 @@ class World:
         elif kind == 7:
             self.now += which / 20
             self.download.expire(self.now)
-        elif kind == 8 and self.owed:
-            self.owed.pop(which % len(self.owed))  # lost: it never comes
+        elif kind == 8 and self.coming:
+            self.lose(which)  # it never comes
+        elif kind == 10 and self.coming:
+            key = self.coming[which % len(self.coming)]
+            self.here.add(key)
+            self.download.arrived(str(key[0]), key[1], self.now)
         elif kind == 9 and peer != 0:
             piece = which % self.layout.pieces
             self.holdings[peer].add(piece)
@@ -409,7 +471,7 @@ def test_whatever_happens_it_ends_complete_while_an_honest_holder_stays(
     holdings = [set(range(pieces)), *data.draw(st.lists(some, min_size=1, max_size=4))]
     liars = data.draw(st.sets(st.integers(1, len(holdings) - 1)))
     world = World(layout_of(pieces), holdings, liars)
-    steps = st.tuples(st.integers(0, 9), st.integers(0, 99))
+    steps = st.tuples(st.integers(0, 10), st.integers(0, 99))
     for kind, which in data.draw(st.lists(steps, max_size=100)):
         world.step(kind, which)
     world.gone(0)

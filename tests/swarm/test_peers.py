@@ -16,8 +16,8 @@ def send(peer: Peer, pieces: int, gap: float) -> float:
     for piece in range(pieces):
         peer.ask(piece, now)
         now += gap
-        peer.sent(now)
-        del peer.asked[piece]
+        peer.arrived(piece, now)
+        assert peer.release(piece)
     return now
 
 
@@ -43,7 +43,7 @@ def test_idle_time_does_not_count() -> None:
     peer = make()
     now = send(peer, 50, 0.1)
     peer.ask(99, now + 1000)
-    peer.sent(now + 1000.1)
+    peer.arrived(99, now + 1000.1)
     assert abs(peer.rate - 10) < 0.1
 
 
@@ -65,6 +65,21 @@ def test_each_failure_makes_the_pause_longer_and_a_piece_ends_it() -> None:
     assert pauses == [5, 10, 20, 40, 60, 60, 60]
     assert peer.window == 1
     peer.ask(1, 200.0)
-    peer.sent(200.0)
+    peer.arrived(1, 200.0)
     assert peer.failures == peer.paused_until == 0
     assert peer.window > 1
+
+
+def test_a_piece_is_owed_until_it_has_come_and_measured_then() -> None:
+    peer = make()
+    peer.ask(1, 10.0)
+    peer.ask(2, 10.0)
+    peer.arrived(1, 10.5)
+    assert (peer.owed, list(peer.owes())) == (1, [2])
+    peer.arrived(1, 20.0)
+    assert (peer.owed, peer.rate) == (1, 2.0)
+    assert peer.release(1)
+    assert not peer.release(1)
+    assert peer.owed == 1
+    assert peer.release(2)
+    assert peer.owed == 0

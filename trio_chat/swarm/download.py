@@ -9,7 +9,8 @@ The policy:
 - The rarest piece first. Seeds choose last, so they are asked for what others lack or are too
   busy to send: the swarm lives on what its members swap, and a seed sends little twice.
 - Each peer owes about as much as it sends in a second, two pieces at least. So pipes stay
-  full, and peers share the work as their rates are; equal peers, equally.
+  full, and peers share the work as their rates are; equal peers, equally. It owes a piece
+  until that has come: while it is verified, the next one is on its way.
 - Near the end each peer owes at most its share of what is missing. So no peer is asked for
   everything while others could help, and the last pieces come from all.
 - Who waits for a piece at one peer may move to a new holder; seeds are relieved first.
@@ -160,7 +161,8 @@ class Download:
         known = self._peers.pop(peer, None)
         if known is None:
             return
-        self._release_all(known)
+        for piece in list(known.asked):
+            self._release(known, piece)
         self._set_useful(known, 0)
         self._ready.pop(peer, None)
         if not known.is_seed:
@@ -193,8 +195,16 @@ class Download:
 
     # -- Pieces ----------------------------------------------------------------------
 
+    def arrived(self, peer: str, piece: int, now: float) -> None:
+        """A piece came from a peer, and is verified now: it may owe another one meanwhile."""
+        known = self._peers.get(peer)
+        if known is not None and piece in known.asked:
+            known.arrived(piece, now)
+            self._at_seeds.discard(piece)
+            self._ready[peer] = known
+
     def received(self, peer: str, piece: int, ok: bool, now: float) -> Receipt:
-        """A piece came from a peer.
+        """A piece that came from a peer has been verified.
 
         Args:
             peer: its sender, who may have left meanwhile.
@@ -209,13 +219,14 @@ class Download:
             return Receipt(Verdict.LIE)
         is_new = self.have.add(piece)
         if known is not None:
-            known.sent(now)
+            self.arrived(peer, piece, now)
             self._release(known, piece)
             self._ready[peer] = known
         if not is_new:
             return Receipt(Verdict.DUPLICATE)
         for other in list(self._askers.get(piece, ())):
-            self._cancels.append(Cancel(other.name, piece))
+            if not other.asked[piece].is_here:
+                self._cancels.append(Cancel(other.name, piece))
             self._release(other, piece)
             self._ready[other.name] = other
         self._picker.close(piece)
@@ -272,9 +283,10 @@ class Download:
         """See who is silent or may be tried again; `orders` then looks for what is late."""
         self._ticked_at = now
         for peer in self._peers.values():
-            if peer.asked and now - peer.heard_at > peer.patience:
-                self._cancels += [Cancel(peer.name, piece) for piece in peer.asked]
-                self._release_all(peer)
+            if peer.owed and now - peer.heard_at > peer.patience:
+                for piece in list(peer.owes()):
+                    self._cancels.append(Cancel(peer.name, piece))
+                    self._release(peer, piece)
                 peer.fail(now, limits.SILENCE_SECONDS)
             elif peer.useful and peer.paused_until <= now:
                 self._ready[peer.name] = peer
@@ -283,10 +295,10 @@ class Download:
 
     def _choose(self, peer: Peer, now: float) -> int | None:
         """The next piece to ask of a peer, if it may owe one more."""
-        if not peer.useful or now < peer.paused_until or len(peer.asked) >= peer.window:
+        if not peer.useful or now < peer.paused_until or peer.owed >= peer.window:
             return None
         share = -(-len(self._missing) // (self._sources + self._expected))
-        if len(peer.asked) >= share:
+        if peer.owed >= share:
             return None
         piece = self._picker.pick(peer.have) if self._picker.open_count else None
         if peer.is_seed:
@@ -316,7 +328,7 @@ class Download:
         goes as there are holders, and chance says who.
         """
         askers = self._askers.get(piece, [])
-        if len(askers) != 1 or askers[0] is peer or peer.asked or not peer.useful:
+        if len(askers) != 1 or askers[0] is peer or peer.owed or not peer.useful:
             return False
         if now < peer.paused_until or askers[0].heard_at > askers[0].asked[piece].asked:
             return False
@@ -325,8 +337,8 @@ class Download:
     def _from_seed(self, peer: Peer) -> int | None:
         """What a peer can send in place of a seed, which is to send what others lack."""
         piece = self._at_seeds.find(peer.have, mix(self._salt, len(self._missing)))
-        if piece is None or piece == next(iter(self._askers[piece][0].asked)):
-            return None  # the first that it owes is perhaps on its way
+        if piece is None or piece == next(self._askers[piece][0].owes()):
+            return None
         self._withdraw(piece)
         return piece
 
@@ -345,9 +357,11 @@ class Download:
             if len(askers) >= limits.ASKED_TWICE_MAX or peer in askers or piece not in peer.have:
                 continue
             request = askers[0].asked[piece]
+            if request.is_here:
+                continue
             patience = (request.expected - request.asked) * EARLY_PART
             is_late = request.due < now or soon < request.expected
-            if not is_late and (peer.asked or now <= request.asked + patience):
+            if not is_late and (peer.owed or now <= request.asked + patience):
                 continue
             if best is None or request.expected > best_expected:
                 best, best_expected = piece, request.expected
@@ -365,7 +379,7 @@ class Download:
 
     def _release(self, peer: Peer, piece: int) -> None:
         """A peer no longer owes a piece; it is open again unless another one does."""
-        if peer.asked.pop(piece, None) is None:
+        if not peer.release(piece):
             return
         askers = self._askers[piece]
         askers.remove(peer)
@@ -379,10 +393,6 @@ class Download:
                 if piece in other.have:
                     self._ready[other.name] = other
 
-    def _release_all(self, peer: Peer) -> None:
-        for piece in list(peer.asked):
-            self._release(peer, piece)
-
     def _set_useful(self, peer: Peer, useful: int) -> None:
         assert useful >= 0
         self._sources += bool(useful) - bool(peer.useful)
@@ -390,4 +400,4 @@ class Download:
 
 
 def _turn(peer: Peer) -> tuple[int, int]:
-    return len(peer.asked), peer.tie
+    return peer.owed, peer.tie

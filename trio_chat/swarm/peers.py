@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from .. import limits
 from .pieces import PieceSet
 
@@ -23,11 +25,13 @@ class Request:
     Attributes:
         expected: when it should be here, going by the peer's rate.
         due: when it is late.
+        is_here: whether it has come, and is verified now.
     """
 
-    __slots__ = ("asked", "due", "expected")
+    __slots__ = ("asked", "due", "expected", "is_here")
 
     def __init__(self, now: float, seconds: float) -> None:
+        self.is_here = False
         self.asked = now
         self.expected = now + seconds
         self.due = now + 2 * seconds + 0.1
@@ -42,7 +46,8 @@ class Peer:
         is_seed: whether it held all from the start; the picker does not count those.
         tie: decides between equal peers.
         useful: how many missing pieces it holds.
-        asked: the pieces that it owes, in the order in which they were asked.
+        asked: the pieces that are asked of it, in this order, until they are verified.
+        owed: how many of them have not come.
         heard_at: when it last sent something, or began to owe.
         failures: how often in a row it was silent or busy.
         paused_until: when it may be asked again.
@@ -60,6 +65,7 @@ class Peer:
         "heard_at",
         "is_seed",
         "name",
+        "owed",
         "paused_until",
         "tie",
         "useful",
@@ -72,6 +78,7 @@ class Peer:
         self.tie = tie
         self.useful = 0
         self.asked: dict[int, Request] = {}
+        self.owed = 0
         self.heard_at = 0.0
         self.failures = 0
         self.paused_until = 0.0
@@ -105,21 +112,39 @@ class Peer:
     def seconds_for_next(self) -> float:
         """How long one more piece would take, behind those that it owes."""
         rate = self.rate
-        return (len(self.asked) + 1) / rate if rate else FIRST_SECONDS
+        return (self.owed + 1) / rate if rate else FIRST_SECONDS
+
+    def owes(self) -> Iterator[int]:
+        """The pieces that it owes; the first of them is perhaps on its way."""
+        return (piece for piece, request in self.asked.items() if not request.is_here)
 
     def ask(self, piece: int, now: float) -> None:
         """It owes a piece from now on."""
-        if not self.asked:
+        if not self.owed:
             self.heard_at = self._mark = now
         self.asked[piece] = Request(now, self.seconds_for_next())
+        self.owed += 1
 
-    def sent(self, now: float) -> None:
-        """A piece came from it: measure, and trust it again."""
+    def arrived(self, piece: int, now: float) -> None:
+        """A piece came that was asked of it: measure, and trust it again."""
+        request = self.asked[piece]
+        if request.is_here:
+            return
+        request.is_here = True
+        self.owed -= 1
         self._pieces = self._pieces * _DECAY + 1
         self._seconds = self._seconds * _DECAY + max(now - self._mark, 0.0)
         self._mark = self.heard_at = now
         self.failures = 0
         self.paused_until = 0.0
+
+    def release(self, piece: int) -> bool:
+        """A piece is not expected of it any more; False if it was not."""
+        request = self.asked.pop(piece, None)
+        if request is None:
+            return False
+        self.owed -= not request.is_here
+        return True
 
     def fail(self, now: float, seconds: float) -> None:
         """It was silent or busy: leave it alone for a while, longer each time."""

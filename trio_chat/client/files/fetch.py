@@ -323,6 +323,9 @@ class Fetch:
 
     def piece(self, source: Source, piece: int, buffer: bytearray) -> None:
         assert self._nursery is not None
+        if self._download is not None:
+            self._download.arrived(source.user, piece, trio.current_time())
+            self._send_orders()
         self._nursery.start_soon(self._store, source, piece, buffer)
 
     def refused(self, source: Source, piece: int, *, busy: bool) -> None:
