@@ -102,6 +102,19 @@ class WithoutHashes(Server):
         return b""
 
 
+class SilentAboutHashes(Server):
+    async def answer(self, message: wire.FetchMessage) -> None:
+        if not isinstance(message, wire.GetLeaves):
+            await super().answer(message)
+
+
+class SlowLiarInHashes(LiarInHashes):
+    async def answer(self, message: wire.FetchMessage) -> None:
+        if isinstance(message, wire.GetLeaves):
+            await trio.sleep(limits.SILENCE_SECONDS / 2)
+        await super().answer(message)
+
+
 class Vast(Server):
     async def answer(self, message: wire.FetchMessage) -> None:
         await super().answer(message)
@@ -334,7 +347,19 @@ async def test_a_liar_is_named_once_and_left(
 
 @pytest.mark.parametrize(
     "kind",
-    [Vast, Unasked, WrongSize, Quitter, Refuser, WrongBitmap, Flooder, Mute, Silent, WithoutHashes],
+    [
+        Vast,
+        Unasked,
+        WrongSize,
+        Quitter,
+        Refuser,
+        WrongBitmap,
+        Flooder,
+        Mute,
+        Silent,
+        SilentAboutHashes,
+        WithoutHashes,
+    ],
 )
 async def test_nobody_keeps_a_file_from_coming(
     bench: Bench, fast_clock: MockClock, kind: type[Server]
@@ -363,6 +388,37 @@ async def test_who_breaks_the_protocol_is_not_asked_again(
 
     assert await bench.run(meanwhile=join_later) == bench.sample.data
     assert hostile.connections == 1
+
+
+async def test_after_wrong_hashes_those_who_are_there_are_asked(
+    bench: Bench, fast_clock: MockClock
+) -> None:
+    bench.add("vader", SlowLiarInHashes(bench.sample))
+
+    async def join_meanwhile() -> None:
+        await until(lambda: bench.fetch.sources)
+        bench.servers["hans"] = Server(bench.sample)
+        bench.fetch.suggest("hans")
+
+    assert await bench.run(meanwhile=join_meanwhile) == bench.sample.data
+    assert bench.lied == ["vader"]
+
+
+async def test_only_the_first_hashes_count(bench: Bench, fast_clock: MockClock) -> None:
+    class Late(Server):
+        async def answer(self, message: wire.FetchMessage) -> None:
+            if isinstance(message, wire.GetLeaves):
+                await until(lambda: bench.fetch.held)
+            await super().answer(message)
+
+    bench.add("yoda", Late(bench.sample))
+
+    async def join_later() -> None:
+        await until(lambda: bench.fetch.sources)
+        bench.add("hans", Slow(bench.sample))
+
+    assert await bench.run((3,), meanwhile=join_later) != b""
+    assert bench.chunks == 1
 
 
 async def test_who_can_not_be_reached_is_tried_again(bench: Bench, fast_clock: MockClock) -> None:

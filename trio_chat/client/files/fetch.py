@@ -112,7 +112,8 @@ class Fetch:
         self._busy: set[str] = set()  # who is connected to, or about to be
         self._retry_at: dict[str, float] = {}
         self._leaves: Leaves | None = None
-        self._leaves_from: Source | None = None
+        self._leaves_asked: set[Source] = set()
+        self._leaves_due = -math.inf  # when to ask another one as well
         self._download: Download | None = None
         self._failure: str | None = None
         self._changed = trio.Event()
@@ -153,7 +154,9 @@ class Fetch:
                 self._nursery.start_soon(self._look_for_sources)
                 while self._failure is None and not self._is_complete:
                     await self._wait_for_change(TICK_SECONDS)
-                    if self._download is not None:
+                    if self._download is None:
+                        self._ask_leaves()
+                    else:
                         self._download.expire(trio.current_time())
                         self._send_orders()
                 for source in self._sources.values():
@@ -248,9 +251,9 @@ class Fetch:
         self._retry_at[user] = trio.current_time() + retry_seconds
         if self._download is not None:
             self._download.peer_left(user)
-        if source is not None and source is self._leaves_from:
-            self._leaves_from = None
-            self._ask_leaves()
+        if source is not None and source in self._leaves_asked:
+            self._leaves_asked.remove(source)
+            self._ask_leaves_now()
         self._expect()
         self._send_orders()
 
@@ -302,20 +305,21 @@ class Fetch:
             self._send_orders()
 
     def leaves(self, source: Source, data: bytes) -> None:
-        if source is not self._leaves_from:
-            return
-        self._leaves_from = None
+        self._leaves_asked.discard(source)
+        if self._leaves is not None:
+            return  # somebody else was faster
         if not data:  # it does not serve the file any more
             self._holdings[source.user] = PieceSet(self.manifest.pieces)
-            self._ask_leaves()
+            self._ask_leaves_now()
             return
         try:
-            leaves = Leaves(self.manifest, data)
+            self._leaves = Leaves(self.manifest, data)
         except ValueError:
             self._drop(source)
+            self._ask_leaves_now()
         else:
             assert self._nursery is not None
-            self._nursery.start_soon(self._check, leaves)
+            self._nursery.start_soon(self._check, self._leaves)
 
     def heard(self, source: Source) -> None:
         if self._download is not None:
@@ -336,16 +340,24 @@ class Fetch:
     # -- Pieces ----------------------------------------------------------------------------
 
     def _ask_leaves(self) -> None:
-        if self._leaves is None and self._leaves_from is None:
-            for user, source in self._sources.items():
-                if self._holdings.get(user) and user not in self.liars:
-                    self._leaves_from = source
-                    source.ask_leaves()
-                    return
+        """Ask somebody for the hashes, unless one was asked who may still answer soon."""
+        now = trio.current_time()
+        if self._leaves is not None or now < self._leaves_due:
+            return
+        for user, source in self._sources.items():
+            may_know = self._holdings.get(user) and user not in self.liars
+            if may_know and source not in self._leaves_asked:
+                self._leaves_asked.add(source)
+                self._leaves_due = now + limits.SILENCE_SECONDS
+                source.ask_leaves()
+                return
+
+    def _ask_leaves_now(self) -> None:
+        self._leaves_due = -math.inf
+        self._ask_leaves()
 
     async def _check(self, leaves: Leaves) -> None:
         """See what is here from an earlier try, then begin."""
-        self._leaves = leaves
         have = await trio.to_thread.run_sync(self._part.verify, leaves, self._note_checked)
         self._begin(leaves, have)
 
