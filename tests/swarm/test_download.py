@@ -241,6 +241,19 @@ def test_what_a_peer_does_not_hold_is_asked_of_another() -> None:
     assert asked(download, 0.3) == {"a": [4]}
 
 
+def test_it_can_go_on_while_a_peer_holds_something_that_is_missing() -> None:
+    download = start(10)
+    assert not download.can_go_on
+    download.peer_joined("a", PieceSet(10, [0]))
+    assert download.can_go_on
+    download.received("a", asked(download)["a"][0], ok=True, now=0.1)
+    assert not download.can_go_on
+    download.peer_has("a", [1])
+    assert download.can_go_on
+    download.peer_left("a")
+    assert not download.can_go_on
+
+
 def test_a_busy_peer_is_left_alone_for_a_moment() -> None:
     download = start(10, "a")
     first = asked(download)["a"]

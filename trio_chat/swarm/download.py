@@ -100,6 +100,11 @@ class Download:
         """How many wanted pieces are not here."""
         return len(self._missing)
 
+    @property
+    def can_go_on(self) -> bool:
+        """Whether a peer holds something that is wanted and not here."""
+        return self._sources > 0
+
     def want(self, chunks: Iterable[int]) -> None:
         """Want these chunks too."""
         for chunk in chunks:

@@ -181,6 +181,12 @@ class Mute(Server):
         pass
 
 
+class OnlyGreets(Server):
+    async def answer(self, message: wire.FetchMessage) -> None:
+        if isinstance(message, wire.PeerHello):
+            await super().answer(message)
+
+
 class Bench:
     """A fetch with all that it needs around it.
 
@@ -527,6 +533,27 @@ async def test_what_nobody_has_is_not_looked_for_for_ever(
     start = trio.current_time()
     assert await fails(bench) == "nobody who is online has the rest of it"
     assert trio.current_time() - start >= 5
+
+
+async def test_what_the_last_ones_do_not_have_is_not_looked_for_for_ever(
+    bench: Bench, fast_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetch, "ALONE_SECONDS_MAX", 5.0)
+    bench.add("yoda", Server(bench.sample, PieceSet(bench.sample.pieces, [0, 1])))
+    assert await fails(bench) == "nobody who is online has the rest of it"
+    assert bench.fetch.missing_bytes > 0
+    held = bench.shelf.get(bench.sample.root)
+    assert held is not None
+    assert set(held.have) == {0, 1}
+
+
+async def test_who_does_not_say_what_is_there_keeps_nobody_waiting(
+    bench: Bench, fast_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetch, "ALONE_SECONDS_MAX", 25.0)
+    hostile = bench.add("vader", OnlyGreets(bench.sample))
+    assert await fails(bench) == "nobody who is online has the rest of it"
+    assert hostile.connections > 1, "they are left, and tried again"
 
 
 async def test_who_is_suggested_after_the_end_is_no_harm(

@@ -223,6 +223,7 @@ async def test_no_more_than_three_pieces_are_in_memory() -> None:
 async def test_a_low_limit_of_ours_makes_nobody_silent(autojump_clock: MockClock) -> None:
     source, theirs = await greeted(rate=1000)
     reports = Reports()
+    theirs.send_nowait(line(wire.Holding(ROOT, b"")))
     for piece in (1, 2):
         source.ask(piece)
         theirs.send_nowait(line(wire.PieceFollows(ROOT, piece, SIZE)) + bytes(SIZE))
@@ -262,6 +263,22 @@ async def test_who_does_not_read_is_left() -> None:
         for piece in range(limits.OUTBOX_BYTES_MAX // 50):
             source.ask(piece % PIECES)
         await source.run(Reports())
+
+
+async def test_who_does_not_say_what_is_there_is_left(autojump_clock: MockClock) -> None:
+    source, theirs = await greeted()
+    start = trio.current_time()
+    theirs.send_nowait(line(wire.Have(ROOT, 1)))
+    await source.run(Reports())
+    assert trio.current_time() - start == limits.PEER_CONNECT_SECONDS_MAX
+
+
+async def test_who_has_said_what_is_there_may_be_silent(autojump_clock: MockClock) -> None:
+    source, theirs = await greeted()
+    theirs.send_nowait(line(wire.Holding(ROOT, b"")))
+    with trio.move_on_after(100 * limits.PEER_CONNECT_SECONDS_MAX) as patience:
+        await source.run(Reports())
+    assert patience.cancelled_caught
 
 
 async def test_it_can_be_closed_while_it_runs() -> None:

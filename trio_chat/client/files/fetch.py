@@ -34,7 +34,7 @@ RETRY_SECONDS = 5.0
 """When to try again with somebody whose connection was lost, or could not be made."""
 
 ALONE_SECONDS_MAX = 60.0
-"""How long a file is looked for that nobody has any more."""
+"""How long a file is looked for that nobody has any more; more than it takes to connect."""
 
 
 class ConnectError(Exception):
@@ -203,12 +203,19 @@ class Fetch:
                 self.suggest(user)
             self._expect()
             now = trio.current_time()
-            if any(self._holdings.values()) or len(self._busy) > len(self._holdings):
+            if self._can_go_on:
                 last_seen = now
             elif now - last_seen >= ALONE_SECONDS_MAX:
                 self._fail("nobody who is online has the rest of it")
             await trio.sleep(limits.SEARCH_SECONDS if self._holdings else 1.0)
             holders = await self._find()
+
+    @property
+    def _can_go_on(self) -> bool:
+        """Whether somebody has what is missing; before that is known, any of the file."""
+        if self._download is None:
+            return self._leaves is not None or any(self._holdings.values())
+        return self._download.can_go_on
 
     def suggest(self, user: str) -> None:
         """Somebody may have some of the file: connect to them, unless there are enough."""

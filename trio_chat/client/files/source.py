@@ -5,6 +5,7 @@ It knows nothing of the other sources; `fetch` decides what is asked of whom.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from contextlib import suppress
 from typing import Protocol
@@ -81,6 +82,7 @@ class Source:
         self._stream = FileStream(transport, _decoder)
         self._news = bytearray()  # announcements that go with the next line, or soon
         self._has_news = trio.Event()
+        self._life = trio.CancelScope()  # until it says what is there, it has a deadline
         self._asked: Counter[int] = Counter()  # how often; what is cancelled may come still
 
     async def greet(self) -> None:
@@ -141,13 +143,15 @@ class Source:
             self.send_news()
 
     async def run(self, receiver: Receiver) -> None:
-        """Report what comes, until the connection ends.
+        """Report what comes, until the connection ends, or it is late to say what is there.
 
         Raises:
             ProtocolViolation: if what comes makes no sense.
         """
         violation: ProtocolViolation | None = None
         async with trio.open_nursery() as nursery:
+            self._life = nursery.cancel_scope
+            self._life.deadline = trio.current_time() + limits.PEER_CONNECT_SECONDS_MAX
             nursery.start_soon(self._outbox.run)
             nursery.start_soon(self._gather_news)
             try:
@@ -155,7 +159,7 @@ class Source:
                     await self._read(receiver)
             except ProtocolViolation as error:  # which a nursery would wrap
                 violation = error
-            nursery.cancel_scope.cancel()
+            self._life.cancel()
         if violation is not None:
             raise violation
 
@@ -163,6 +167,7 @@ class Source:
         while (message := await self._stream.receive()) is not None:
             match message:
                 case wire.Holding(root, pieces) if root == self._root:
+                    self._life.deadline = math.inf
                     receiver.holding(self, pieces)
                 case wire.Have(root, piece) if root == self._root:
                     receiver.has(self, piece)
