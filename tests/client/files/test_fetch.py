@@ -209,7 +209,7 @@ class Bench:
             self.shelf,
             Throttle(None),
             lambda held, error: True,
-            lambda root, user: None,
+            lambda root, user: False,
             lambda root, user, piece: None,
         )
         self.may_ask: Callable[[str], bool] = lambda user: True

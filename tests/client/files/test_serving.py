@@ -73,6 +73,7 @@ class Host:
         self.shelf = Shelf()
         self.gone: list[tuple[Held, DiskError]] = []
         self.interested: list[tuple[bytes, str]] = []
+        self.fetched: set[bytes] = set()  # the files that are on their way here
         self.serving = Serving(
             self.shelf,
             Throttle(rate),
@@ -90,8 +91,9 @@ class Host:
         self.serving.forget(held.manifest.root)
         return True
 
-    def _note_interested(self, root: bytes, user: str) -> None:
+    def _note_interested(self, root: bytes, user: str) -> bool:
         self.interested.append((root, user))
+        return root in self.fetched
 
     async def connect(self, user: str, capacity_bytes: int = limits.RECEIVE_BYTES_MAX) -> Fetcher:
         ours, theirs = memory_pair(capacity_bytes)
@@ -126,7 +128,7 @@ async def test_it_says_what_is_there(sample: Sample) -> None:
         fetcher.say(wire.Interest(sample.root), wire.Interest(OTHER_ROOT))
         assert await fetcher.hears() == wire.Holding(sample.root, some.to_bytes())
         assert await fetcher.hears() == wire.Holding(OTHER_ROOT, b"")
-        assert host.interested == [(sample.root, "luke")]
+        assert host.interested == [(sample.root, "luke"), (OTHER_ROOT, "luke")]
         host.serving.announce(sample.root, 7, ())
         assert await fetcher.hears() == wire.Have(sample.root, 7)
 
@@ -148,6 +150,34 @@ async def test_interest_in_what_is_not_there_is_not_kept(sample: Sample) -> None
             assert await fetcher.hears() == wire.Holding(number.to_bytes(32, "big"), b"")
         ((known, _),) = host.serving._fetchers.values()
         assert known.interests == set()
+
+
+async def test_who_asks_before_anything_is_here_hears_of_it_then(sample: Sample) -> None:
+    async with hosting() as host:
+        host.fetched.add(sample.root)
+        early, other = await host.connect("luke"), await host.connect("yoda")
+        early.say(wire.Interest(sample.root))
+        assert await early.hears() == wire.Holding(sample.root, b"")
+        have = PieceSet(sample.pieces, [2, 3])
+        host.shelf.put(sample.held(have))
+        host.serving.begin(sample.root, have)
+        other.say(wire.Interest(sample.root))
+        assert await other.hears() == wire.Holding(sample.root, have.to_bytes())
+        host.serving.begin(sample.root, have)  # the next try
+        host.serving.announce(sample.root, 7, ())
+        for piece in (2, 3, 7):
+            assert await early.hears() == wire.Have(sample.root, piece)
+        assert await other.hears() == wire.Have(sample.root, 7)
+
+
+async def test_who_would_have_to_hear_too_much_must_ask_again() -> None:
+    async with hosting() as host:
+        host.fetched.add(OTHER_ROOT)
+        early = await host.connect("luke")
+        early.say(wire.Interest(OTHER_ROOT))
+        assert await early.hears() == wire.Holding(OTHER_ROOT, b"")
+        host.serving.begin(OTHER_ROOT, PieceSet.full(10 * limits.SERVED_WAITING_MAX))
+        assert await early.hears() is None
 
 
 async def test_pieces_come_as_they_are_on_the_disk(sample: Sample) -> None:

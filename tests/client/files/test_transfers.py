@@ -18,9 +18,11 @@ from tests.client.scripted import ScriptedTerminal
 from trio_chat.client.chat import Chat
 from trio_chat.client.files import transfers
 from trio_chat.client.files.disk import PartFile, hash_file
+from trio_chat.client.files.fetch import ConnectError
 from trio_chat.client.files.shelf import Shelf
 from trio_chat.client.status import Board, Status
 from trio_chat.client.terminal import TerminalGone
+from trio_chat.net.transport import BulkTransport
 from trio_chat.protocol import messages as wire
 from trio_chat.swarm.pieces import PieceSet
 
@@ -213,6 +215,30 @@ async def test_the_same_bytes_may_have_two_names(party: Party, fast_clock: MockC
     path.unlink()
     luke.type("download a.bin")
     await until((downloads(party, "luke") / "a.bin").exists)
+
+
+async def test_a_file_comes_from_who_had_only_begun_to_fetch_it(
+    party: Party, fast_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hans, luke, yoda = await party.join("hans", "luke", "yoda")
+    path = make(party)
+    await register(hans, path)
+    party.network.cut.add(hans.peering.port)
+    luke.type("download a.bin")
+    await until(lambda: any(_tells_of(status, "a.bin [") for status in luke.person.statuses))
+    real = yoda.chat._transfers._connect
+
+    async def only_to_luke(user: str) -> BulkTransport:
+        if user != "luke":
+            raise ConnectError("nobody answers")
+        return await real(user)
+
+    monkeypatch.setattr(yoda.chat._transfers, "_connect", only_to_luke)
+    yoda.type("download a.bin")
+    fetchers = luke.chat._transfers.serving._fetchers
+    await until(lambda: any(fetcher.early for fetcher, _ in fetchers.values()))
+    party.network.cut.clear()
+    assert await fetched(party, yoda, path) == "luke 100%"
 
 
 async def test_two_names_of_the_same_bytes_are_not_fetched_at_once(

@@ -81,7 +81,7 @@ def one_input(data: bytes) -> None:
 async def _scene(reader: Reader) -> None:
     sample, shelf, throttle = STAGE.sample, Shelf(), Throttle(None)
     serving = Serving(
-        shelf, throttle, lambda *_: True, lambda root, user: None, lambda root, user, piece: None
+        shelf, throttle, lambda *_: True, lambda root, user: False, lambda root, user, piece: None
     )
     connections = 0
     async with trio.open_nursery() as nursery:

@@ -31,7 +31,7 @@ async def _scene(reader: Reader) -> None:
         shelf,
         Throttle(None),
         lambda *_: False,
-        lambda root, user: None,
+        lambda root, user: False,
         lambda root, user, piece: None,
     )
 

@@ -377,6 +377,7 @@ class Fetch:
         self._download = Download(self.manifest, have, secrets.randbits(32), self._chunks)
         self.held = Held(leaves, self._part.path, None, self._download.have)
         self._shelf.put(self.held)
+        self._serving.begin(self.manifest.root, self.held.have)
         if have:
             self._chunk_done()
         for user in self._holdings:

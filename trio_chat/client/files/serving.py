@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Container
-from itertools import count
+from itertools import count, islice
 
 import msgspec
 import trio
@@ -18,6 +18,7 @@ from ...net.bulk import BLOCK_BYTES
 from ...net.transport import BulkTransport
 from ...protocol import peer as wire
 from ...protocol.framing import encode_line
+from ...swarm.pieces import PieceSet
 from ...swarm.uploads import Upload, Uploads
 from .disk import DiskError, read_span
 from .shelf import Held, Shelf
@@ -27,8 +28,8 @@ from .throttle import Throttle
 
 _decoder: msgspec.json.Decoder[wire.FetchMessage] = msgspec.json.Decoder(wire.FetchMessage)
 
-Interested = Callable[[bytes, str], None]
-"""Told that a user fetches a file from us."""
+Interested = Callable[[bytes, str], bool]
+"""Told that a user would fetch a file from us; says whether it is on its way here."""
 
 Has = Callable[[bytes, str, int], None]
 """Told that a user, who fetches from us, has one more piece of a file."""
@@ -46,6 +47,7 @@ class _Fetcher:
         transport: to them.
         turn: held while something is sent.
         interests: the files of which they want to hear.
+        early: those of which nothing was here when they asked.
         news: announcements that wait.
     """
 
@@ -55,6 +57,7 @@ class _Fetcher:
         self.transport = transport
         self.turn = trio.StrictFIFOLock()
         self.interests: set[bytes] = set()
+        self.early: set[bytes] = set()
         self.news: deque[wire.Have] = deque()
         self.has_news = trio.Event()
         self.life = trio.CancelScope()
@@ -137,6 +140,15 @@ class Serving:
             if fetcher.user not in told:
                 fetcher.announce(root, piece)
 
+    def begin(self, root: bytes, pieces: PieceSet) -> None:
+        """What is here of a file is known now: tell those who asked too early."""
+        for fetcher, _ in self._fetchers.values():
+            if root in fetcher.early:
+                fetcher.early.remove(root)
+                # One more than may wait ends it: then they come again, and hear of all at once.
+                for piece in islice(pieces, limits.SERVED_WAITING_MAX + 1):
+                    fetcher.announce(root, piece)
+
     def forget(self, root: bytes) -> None:
         """A file is not served any more."""
         self._uploads.forget_file(root)
@@ -154,8 +166,7 @@ class Serving:
         while (message := await stream.receive()) is not None:
             match message:
                 case wire.Interest(root):
-                    if await self._tell_holding(fetcher, root):
-                        self._interested(root, fetcher.user)
+                    await self._tell_holding(fetcher, root)
                 case wire.GetLeaves(root):
                     held = self._shelf.get(root)
                     leaves = b"" if held is None else held.leaves.packed
@@ -170,15 +181,17 @@ class Serving:
                 case wire.PeerHello():
                     return
 
-    async def _tell_holding(self, fetcher: _Fetcher, root: bytes) -> bool:
-        """Say what is there of a file; return whether it is served."""
+    async def _tell_holding(self, fetcher: _Fetcher, root: bytes) -> None:
+        """Say what is there of a file, and of what comes from now on."""
         async with fetcher.turn:  # what comes to be there from now on is told after this
             held = self._shelf.get(root)
             pieces = b"" if held is None else held.have.to_bytes()
-            if held is not None:
+            is_fetched = self._interested(root, fetcher.user)
+            if held is not None or is_fetched:  # they must not make us remember anything else
                 fetcher.interests.add(root)
+            if held is None and is_fetched:
+                fetcher.early.add(root)
             await fetcher.transport.send_all(encode_line(wire.Holding(root, pieces)) + b"\n")
-        return held is not None
 
     async def _ask(self, fetcher: _Fetcher, root: bytes, piece: int) -> None:
         held = self._shelf.get(root)

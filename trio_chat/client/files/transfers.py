@@ -326,11 +326,13 @@ class Transfers:
             raise FetchError("the server has found another file")
         return manifest, [(holder.user, holder.chunks) for holder in reply.holders]
 
-    def _suggest(self, root: bytes, user: str) -> None:
+    def _suggest(self, root: bytes, user: str) -> bool:
         """Who fetches a file from us has some of it too, or will have soon."""
         for job in self._jobs.values():
             if job.fetch is not None and job.fetch.manifest.root == root:
                 job.fetch.suggest(user)
+                return True
+        return False
 
     def _user_has(self, root: bytes, user: str, piece: int) -> None:
         """Who fetches a file from us has one more piece of it."""
