@@ -38,6 +38,18 @@ def test_a_complete_file_is_remembered(held: Held, tmp_path: Path) -> None:
     assert again.chunks == tuple(range(1, 11))
 
 
+def test_a_path_that_is_no_utf8_is_remembered(held: Held, tmp_path: Path) -> None:
+    path = tmp_path / "shared.jsonl"
+    directory = tmp_path / os.fsdecode(b"\xe4")
+    directory.mkdir()
+    held.path = held.path.rename(directory / "a.bin")
+    shelf = opened(path)
+    shelf.put(held)
+    assert shelf.notice is None
+    (again,) = opened(path)
+    assert again.path == held.path
+
+
 def test_what_is_removed_is_forgotten(held: Held, tmp_path: Path) -> None:
     path = tmp_path / "shared.jsonl"
     shelf = opened(path)

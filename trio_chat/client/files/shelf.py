@@ -48,8 +48,13 @@ class Held:
         )
 
 
-class _Entry(Struct, frozen=True):
-    """A complete file on the disk, one JSON object a line."""
+class _Entry(Struct, frozen=True, omit_defaults=True):
+    """A complete file on the disk, one JSON object a line.
+
+    Attributes:
+        path: where it lies; empty if that is no UTF-8, which JSON can't say.
+        path_bytes: where it lies, in that case.
+    """
 
     path: str
     version: Version
@@ -59,6 +64,7 @@ class _Entry(Struct, frozen=True):
     piece_bytes: int
     root: bytes
     leaves: bytes
+    path_bytes: bytes = b""
 
 
 _decoder = msgspec.json.Decoder(_Entry)
@@ -149,8 +155,11 @@ class Shelf:
 def _entry(held: Held) -> _Entry:
     manifest = held.manifest
     assert held.version is not None
+    path, path_bytes = str(held.path), b""
+    if not _is_utf8(path):
+        path, path_bytes = "", os.fsencode(path)
     return _Entry(
-        str(held.path),
+        path,
         held.version,
         manifest.name,
         manifest.size,
@@ -158,7 +167,16 @@ def _entry(held: Held) -> _Entry:
         manifest.piece_bytes,
         manifest.root,
         held.leaves.packed,
+        path_bytes,
     )
+
+
+def _is_utf8(path: str) -> bool:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _read(line: bytes) -> Held | None:
@@ -175,7 +193,7 @@ def _read(line: bytes) -> Held | None:
         leaves = Leaves(manifest, entry.leaves)
     except ValueError:  # what msgspec raises is one too
         return None
-    path = Path(entry.path)
+    path = Path(os.fsdecode(entry.path_bytes) or entry.path)
     if version_of(path) != entry.version:
         return None
     return Held(leaves, path, entry.version, PieceSet.full(manifest.pieces))
