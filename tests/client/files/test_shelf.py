@@ -68,6 +68,41 @@ def test_a_file_that_has_changed_is_not_served_again(held: Held, tmp_path: Path)
     assert list(opened(path)) == []
 
 
+def test_a_file_whose_disk_is_not_there_is_remembered(held: Held, tmp_path: Path) -> None:
+    path = tmp_path / "shared.jsonl"
+    first = opened(path)
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    held.path = held.path.rename(disk / "a.bin")
+    first.put(held)
+    disk.rename(tmp_path / "elsewhere")
+    shelf = opened(path)
+    assert list(shelf) == []
+    other = _another(tmp_path)
+    shelf.put(other)
+    (tmp_path / "elsewhere").rename(disk)
+    assert [each.path for each in opened(path)] == [held.path, other.path]
+
+
+def test_what_is_registered_again_is_remembered_once(held: Held, tmp_path: Path) -> None:
+    path = tmp_path / "shared.jsonl"
+    opened(path).put(held)
+    data = held.path.read_bytes()
+    held.path.unlink()
+    shelf = opened(path)
+    held.path.write_bytes(data)
+    manifest, leaves, version = hash_file(held.path, lambda done, size: None)
+    shelf.put(Held(leaves, held.path, version, PieceSet.full(manifest.pieces)))
+    assert len(path.read_bytes().splitlines()) == 1
+
+
+def _another(directory: Path) -> Held:
+    path = directory / "b.bin"
+    path.write_bytes(os.urandom(1000))
+    manifest, leaves, version = hash_file(path, lambda done, size: None)
+    return Held(leaves, path, version, PieceSet.full(manifest.pieces))
+
+
 def test_what_is_incomplete_is_served_and_not_remembered(held: Held, tmp_path: Path) -> None:
     path = tmp_path / "shared.jsonl"
     shelf = opened(path)

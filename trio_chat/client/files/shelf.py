@@ -7,7 +7,7 @@ is known again when its download goes on.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -67,6 +67,7 @@ class _Entry(Struct, frozen=True, omit_defaults=True):
     path_bytes: bytes = b""
 
 
+_encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(_Entry)
 
 
@@ -75,13 +76,13 @@ class Shelf:
 
     Attributes:
         notice: what to tell the person about the file below, once; none if it is fine.
-
     """
 
     def __init__(self) -> None:
         self.notice: str | None = None
         self._path: Path | None = None
         self._held: dict[bytes, dict[str, Held]] = {}
+        self._absent: dict[Path, _Entry] = {}  # remembered too: their disk may come back
 
     def __iter__(self) -> Iterator[Held]:
         return iter([held for copies in self._held.values() for held in copies.values()])
@@ -103,6 +104,7 @@ class Shelf:
         """Serve a file from now on, instead of what was there of it under its name before."""
         self._held.setdefault(held.manifest.root, {})[held.manifest.name] = held
         if held.version is not None:
+            self._absent.pop(held.path, None)
             self._write()
 
     def remove(self, held: Held) -> None:
@@ -128,8 +130,15 @@ class Shelf:
             self._give_up(error)
             return
         for line in lines[-limits.FILES_USER_MAX :]:
-            held = _read(line)
-            if held is not None:
+            try:
+                entry = _decoder.decode(line)
+                held = _held(entry)
+            except ValueError:  # what msgspec raises is one too
+                continue  # it is damaged
+            version = version_of(held.path)
+            if version is None:
+                self._absent[held.path] = entry
+            elif version == held.version:
                 self._held.setdefault(held.manifest.root, {}).setdefault(held.manifest.name, held)
 
     def _write(self) -> None:
@@ -139,7 +148,7 @@ class Shelf:
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             temporary = self._path.with_suffix(f".{os.getpid()}.new")
-            temporary.write_bytes(msgspec.json.Encoder().encode_lines(entries))
+            temporary.write_bytes(_encoder.encode_lines([*self._absent.values(), *entries]))
             temporary.replace(self._path)
         except OSError as error:
             self._give_up(error)
@@ -179,24 +188,19 @@ def _is_utf8(path: str) -> bool:
     return True
 
 
-def _read(line: bytes) -> Held | None:
-    """What a line stands for; none if it is damaged, or the file is not what it was."""
-    try:
-        entry = _decoder.decode(line)
-        manifest = Manifest(
-            name=entry.name,
-            size=entry.size,
-            chunks=entry.chunks,
-            piece_bytes=entry.piece_bytes,
-            root=entry.root,
-        )
-        leaves = Leaves(manifest, entry.leaves)
-    except ValueError:  # what msgspec raises is one too
-        return None
+def _held(entry: _Entry) -> Held:
+    """What an entry stands for.
+
+    Raises:
+        ValueError: if it makes no sense.
+    """
+    manifest = Manifest(
+        name=entry.name,
+        size=entry.size,
+        chunks=entry.chunks,
+        piece_bytes=entry.piece_bytes,
+        root=entry.root,
+    )
     path = Path(os.fsdecode(entry.path_bytes) or entry.path)
-    if version_of(path) != entry.version:
-        return None
+    leaves = Leaves(manifest, entry.leaves)
     return Held(leaves, path, entry.version, PieceSet.full(manifest.pieces))
-
-
-Progress = Callable[[int, int], None]

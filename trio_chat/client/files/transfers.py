@@ -91,7 +91,7 @@ class Transfers:
         self.terminal_gone = trio.Event()
         self._terminal = terminal
         self._board = board
-        self._directory = options.directory
+        self._directory = options.directory.absolute()  # as it is remembered where files lie
         self._throttle = Throttle(options.download_rate)
         self._shelf = shelf
         self._ask = ask
