@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
 import pytest
 
 from trio_chat.client.files import disk
-from trio_chat.client.files.disk import ChangedError, DiskError, PartFile, hash_file, safe_name
+from trio_chat.client.files.disk import (
+    BusyError,
+    ChangedError,
+    DiskError,
+    PartFile,
+    hash_file,
+    safe_name,
+)
 from trio_chat.swarm.manifest import Leaves, Manifest
 
 DATA = os.urandom(1_000_003)
@@ -204,6 +212,48 @@ def test_spans_are_read_from_the_version_that_was_registered(source: Path) -> No
     source.unlink()
     with pytest.raises(DiskError, match="cannot read"):
         disk.read_span(source, version, 10, buffer)
+
+
+def test_a_file_that_is_written_to_while_a_span_is_read_has_changed(
+    source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, _, version = hash_file(source, ignore)
+    real = os.preadv
+
+    def read_and_write(*args: object) -> int:
+        source.write_bytes(DATA[::-1])
+        return real(*args)  # type: ignore[arg-type]  # they are what was given
+
+    monkeypatch.setattr(os, "preadv", read_and_write)
+    with pytest.raises(ChangedError, match="was changed since it was registered"):
+        disk.read_span(source, version, 10, memoryview(bytearray(20)))
+
+
+def test_a_pipe_in_place_of_a_file_makes_nobody_wait(source: Path) -> None:
+    _, _, version = hash_file(source, ignore)
+    _make_pipe(source)
+    with pytest.raises(DiskError, match="cannot read"):
+        disk.read_span(source, version, 10, memoryview(bytearray(20)))
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"),
+    [(errno.EMFILE, BusyError), (errno.ENFILE, BusyError), (errno.EIO, DiskError)],
+)
+def test_what_the_system_is_short_of_may_come_back(
+    source: Path, monkeypatch: pytest.MonkeyPatch, number: int, kind: type[DiskError]
+) -> None:
+    def fail(*_: object) -> int:
+        raise OSError(number, os.strerror(number))
+
+    before = _open_files()
+    for name in ("preadv", "open"):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, name, fail)
+            with pytest.raises(DiskError, match="cannot read") as caught:
+                disk.read_span(source, None, 10, memoryview(bytearray(20)))
+        assert type(caught.value) is kind
+    assert _open_files() == before
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,8 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from tests.client.party import Guest, Party, open_party
 from tests.client.scripted import ScriptedTerminal
 from trio_chat.client.chat import Chat
-from trio_chat.client.files import transfers
-from trio_chat.client.files.disk import PartFile, hash_file
+from trio_chat.client.files import serving, transfers
+from trio_chat.client.files.disk import BusyError, PartFile, hash_file, read_span
 from trio_chat.client.files.fetch import ConnectError
 from trio_chat.client.files.shelf import Shelf
 from trio_chat.client.status import Board, Status
@@ -376,6 +376,27 @@ async def test_a_file_that_has_changed_is_not_shared_any_more(
     await sees(luke, "a.bin was cancelled; 'download' goes on with it")
     luke.type("searchFile a.bin")
     await sees(luke, "Not available")
+
+
+async def test_a_file_that_can_not_be_read_just_now_is_shared_on(
+    party: Party, fast_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hans, luke = await party.join("hans", "luke")
+    path = make(party)
+    await register(hans, path)
+    failures: list[Path] = []
+
+    def fail_once(where: Path, *args: object) -> None:
+        if not failures:
+            failures.append(where)
+            raise BusyError(f"cannot read {where}: Too many open files")
+        read_span(where, *args)  # type: ignore[arg-type]  # they are what was given
+
+    monkeypatch.setattr(serving, "read_span", fail_once)
+    luke.type("download a.bin")
+    assert await fetched(party, luke, path) == "hans 100%"
+    assert failures == [path]
+    assert not any("not shared" in line for line in hans.person.screen)
 
 
 @pytest.mark.parametrize("when", ["download", "register"])

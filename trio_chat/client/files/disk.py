@@ -7,6 +7,7 @@ state that could be lost, or be wrong, when the client is killed.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
@@ -31,6 +32,13 @@ class ChangedError(DiskError):
     """A file is not what it was."""
 
 
+class BusyError(DiskError):
+    """A file can't be read now, as the system is short of something; later perhaps."""
+
+
+_SHORTAGES = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+
+
 class Version(Struct, frozen=True):
     """What differs after nearly every change of a file."""
 
@@ -53,6 +61,11 @@ def version_of(path: Path) -> Version | None:
     return Version(status.st_size, status.st_mtime_ns, status.st_ino)
 
 
+def _open(path: Path) -> int:
+    """Open a file to read it; what is no file, as a pipe, must not make us wait."""
+    return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+
+
 def hash_file(path: Path, tell: Callable[[int, int], None]) -> tuple[Manifest, Leaves, Version]:
     """Read a file and hash it all.
 
@@ -64,7 +77,7 @@ def hash_file(path: Path, tell: Callable[[int, int], None]) -> tuple[Manifest, L
         DiskError: if it can't be read, is no file, is empty, or changes meanwhile.
     """
     try:
-        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        file = _open(path)
     except FileNotFoundError:
         raise DiskError(f"there is no file {path}") from None
     except OSError as error:
@@ -117,16 +130,21 @@ def read_span(path: Path, version: Version | None, offset: int, buffer: memoryvi
 
     Raises:
         ChangedError: if the file has another version, or is too short.
+        BusyError: if it can't be read now.
         DiskError: if it can't be read.
     """
     try:
-        with path.open("rb", buffering=0) as stream:
-            file = stream.fileno()
-            if version is not None and _version(file) != version:
-                raise ChangedError(f"{path} was changed since it was registered")
+        file = _open(path)
+        try:
             size = _read_into(file, buffer, offset)
+            found = _version(file)  # after that, as it may be written to meanwhile
+        finally:
+            os.close(file)
     except OSError as error:
-        raise DiskError(f"cannot read {path}: {error.strerror}") from error
+        kind = BusyError if error.errno in _SHORTAGES else DiskError
+        raise kind(f"cannot read {path}: {error.strerror}") from error
+    if version is not None and found != version:
+        raise ChangedError(f"{path} was changed since it was registered")
     if size < len(buffer):
         raise ChangedError(f"{path} is shorter than it was")
 

@@ -24,7 +24,7 @@ from ..render import info, no_server, refused
 from ..status import Board
 from ..terminal import Terminal, TerminalGone
 from . import render
-from .disk import DiskError, PartFile, hash_file, version_of
+from .disk import BusyError, DiskError, PartFile, hash_file, version_of
 from .fetch import Connect, Fetch, FetchError
 from .job import Job
 from .serving import Serving
@@ -366,8 +366,8 @@ class Transfers:
     def _not_served(self, held: Held, error: DiskError) -> bool:
         """A file could not be read; return whether its bytes are not served any more."""
         root = held.manifest.root
-        if held.version is None and root in self._fetching:
-            return False  # it is just getting its name
+        if isinstance(error, BusyError) or (held.version is None and root in self._fetching):
+            return False  # it can be read later; in the latter case it is just getting its name
         if held in self._shelf.all_of(root):
             assert self._nursery is not None
             self._shelf.remove(held)
