@@ -283,6 +283,16 @@ async def test_a_file_that_has_changed_is_refused_and_dropped(sample: Sample) ->
         assert len(host.gone) == 1
 
 
+async def test_of_a_file_that_is_only_here_in_part_now_no_hole_is_sent(sample: Sample) -> None:
+    async with hosting(sample.held()) as host:
+        fetcher = await host.connect("luke", capacity_bytes=1000)
+        fetcher.say(wire.Get(sample.root, 0), wire.Get(sample.root, 1))
+        await until(lambda: host.serving._uploads.waiting == 1)
+        host.shelf.put(sample.held(PieceSet(sample.pieces, [0])))
+        assert await fetcher.gets(sample) == 0
+        assert await fetcher.hears() == wire.Refused(sample.root, 1)
+
+
 async def test_a_part_that_just_gets_its_name_is_asked_for_again_later(sample: Sample) -> None:
     async with hosting(sample.held(PieceSet.full(sample.pieces))) as host:
         fetcher = await host.connect("luke")

@@ -227,7 +227,7 @@ class Serving:
         buffer = self._buffers.pop() if self._buffers else bytearray()
         try:
             held = self._shelf.get(upload.file)
-            if held is None:
+            if held is None or upload.piece not in held.have:  # not any more
                 await fetcher.send(wire.Refused(upload.file, upload.piece))
                 return
             offset, size = held.manifest.span(upload.piece)
