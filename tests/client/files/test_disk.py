@@ -349,17 +349,80 @@ def test_a_part_that_somebody_removes_leaves_no_empty_file(source: Path, tmp_pat
     assert list(directory.iterdir()) == []
 
 
-def test_there_are_only_so_many_names(
+def test_without_links_a_file_gets_its_name_as_well(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    test_nothing_is_ever_replaced(source, tmp_path)
+    assert sorted(entry.name for entry in (tmp_path / "downloads").iterdir()) == [
+        "a (2).bin",
+        "a (3).bin",
+        "a.bin",
+    ]
+
+
+def test_who_is_killed_leaves_no_empty_file(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class KilledError(BaseException):
+        pass
+
+    def die(*_: object, **__: object) -> None:
+        raise KilledError
+
+    manifest, leaves = described(source)
+    directory = tmp_path / "downloads"
+    part = PartFile(directory, manifest)
+    store_all(part, leaves)
+    monkeypatch.setattr(Path, "unlink", die)
+    monkeypatch.setattr(Path, "replace", die)
+    with pytest.raises(KilledError):
+        part.finish()
+    part.close()
+    assert (directory / "a.bin").read_bytes() == DATA
+
+
+def test_what_has_its_name_already_is_not_written_to_by_the_next_try(
+    source: Path, tmp_path: Path
+) -> None:
+    manifest, leaves = described(source)
+    directory = tmp_path / "downloads"
+    part = PartFile(directory, manifest)
+    store_all(part, leaves)
+    os.link(part.path, directory / "a.bin")  # and then it was killed
+    part.close()
+    with (directory / "a.bin").open("r+b") as stream:
+        stream.write(b"mine")
+    again = PartFile(directory, manifest)
+    assert again.is_new
+    store_all(again, leaves)
+    assert again.finish()[0] == directory / "a (2).bin"
+    again.close()
+    assert (directory / "a.bin").read_bytes() == b"mine" + DATA[4:]
+
+
+def test_what_fails_when_the_file_has_its_name_is_no_failure(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     manifest, leaves = described(source)
     part = PartFile(tmp_path / "downloads", manifest)
     store_all(part, leaves)
-    monkeypatch.setattr(disk, "_names", lambda directory, name: [source])
-    with pytest.raises(DiskError, match="has too many files of this name"):
-        part.finish()
+    real = os.close
+
+    def fail(file: int) -> None:
+        real(file)
+        raise OSError(errno.EDQUOT, "Disk quota exceeded")
+
+    def fail_to_sync(_directory: Path) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(disk, "_sync_directory", fail_to_sync)
+    assert part.finish()[0].read_bytes() == DATA
+    monkeypatch.setattr(os, "close", fail)
     part.close()
-    assert source.read_bytes() == DATA
 
 
 def test_a_file_that_may_not_be_read_is_a_clear_error(

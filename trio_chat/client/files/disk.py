@@ -13,6 +13,7 @@ import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
@@ -173,6 +174,10 @@ class PartFile:
         self._directory = directory
         try:
             directory.mkdir(parents=True, exist_ok=True)
+            with suppress(FileNotFoundError):
+                # An earlier try was killed when the file had its name: now it is the person's.
+                if self.path.lstat().st_nlink > 1:
+                    self.path.unlink()
             flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
             self._file = os.open(self.path, flags, 0o600)
         except OSError as error:
@@ -233,26 +238,41 @@ class PartFile:
         try:
             os.fsync(self._file)
             os.fchmod(self._file, 0o666 & ~_umask())
-            for target in _names(self._directory, safe_name(self.manifest.name)):
-                try:
-                    # Takes the name, so that nobody else does before it is ours.
-                    os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-                except FileExistsError:
-                    continue
-                try:
-                    self.path.replace(target)
-                except OSError:
-                    target.unlink()
-                    raise
-                _sync_directory(self._directory)
-                return target, _version(self._file)
+            version = _version(self._file)
+            names = _names(self._directory, safe_name(self.manifest.name))
+            target = next(names)
+            while not self._take_name(target):
+                target = next(names)
         except OSError as error:
             raise self._failure(error) from error
-        raise DiskError(f"{self._directory} has too many files of this name")
+        with suppress(OSError):  # it has its name, whatever comes of this
+            self.path.unlink(missing_ok=True)
+            _sync_directory(self._directory)
+        return target, version
+
+    def _take_name(self, target: Path) -> bool:
+        """Give the file this name too, or instead; return False if something else has it."""
+        try:
+            os.link(self.path, target)
+        except FileExistsError:
+            return False
+        except OSError:  # there are no links here, perhaps
+            try:
+                # Takes the name, so that nobody else does before it is ours.
+                os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+            except FileExistsError:
+                return False
+            try:
+                self.path.replace(target)
+            except OSError:
+                target.unlink()
+                raise
+        return True
 
     def close(self) -> None:
         """Let go of the file, which stays as it is."""
-        os.close(self._file)
+        with suppress(OSError):  # what could not be written is missing at the next try
+            os.close(self._file)
 
     def _failure(self, error: OSError) -> DiskError:
         return DiskError(f"cannot write to {self._directory}: {error.strerror}")
