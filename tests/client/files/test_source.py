@@ -110,6 +110,7 @@ async def test_what_makes_sense_is_reported() -> None:
     source, theirs = await greeted()
     source.ask(3)
     source.ask_leaves()
+    source.ask_leaves()
     leaves = bytes(PIECES * LEAF_BYTES)
     assert await report_of(
         source,
@@ -171,8 +172,28 @@ async def test_what_makes_sense_is_reported() -> None:
 async def test_what_makes_no_sense_is_the_end(said: bytes) -> None:
     source, theirs = await greeted()
     source.ask(3)
+    source.ask_leaves()
     with pytest.raises(ProtocolViolation):
         await report_of(source, theirs, said)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        line(wire.Holding(ROOT, b"")),
+        line(wire.LeavesFollow(ROOT, PIECES * LEAF_BYTES)) + bytes(PIECES * LEAF_BYTES),
+        line(wire.LeavesFollow(ROOT, 0)),
+    ],
+    ids=["holding", "hashes", "no hashes"],
+)
+async def test_what_was_asked_for_once_comes_once(said: bytes) -> None:
+    source, theirs = await greeted()
+    source.ask_leaves()
+    reports = Reports()
+    theirs.send_nowait(said * 2)
+    with pytest.raises(ProtocolViolation), trio.fail_after(seconds_max()):
+        await source.run(reports)
+    assert len(reports.said) == 1
 
 
 async def test_a_piece_comes_as_often_as_it_was_asked_for() -> None:
@@ -198,6 +219,7 @@ async def test_a_piece_comes_as_often_as_it_was_asked_for() -> None:
 async def test_an_end_in_the_middle_is_the_end(said: bytes) -> None:
     source, theirs = await greeted()
     source.ask(3)
+    source.ask_leaves()
     assert await report_of(source, theirs, said) == []
 
 

@@ -83,6 +83,8 @@ class Source:
         self._news = bytearray()  # announcements that go with the next line, or soon
         self._has_news = trio.Event()
         self._life = trio.CancelScope()  # until it says what is there, it has a deadline
+        self._has_said = False  # what is there
+        self._leaves_asked = 0
         self._asked: Counter[int] = Counter()  # how often; what is cancelled may come still
 
     async def greet(self) -> None:
@@ -120,6 +122,7 @@ class Source:
 
     def ask_leaves(self) -> None:
         """Ask for the hashes of all pieces."""
+        self._leaves_asked += 1
         self._put(wire.GetLeaves(self._root))
 
     def close(self) -> None:
@@ -166,7 +169,8 @@ class Source:
     async def _read(self, receiver: Receiver) -> None:
         while (message := await self._stream.receive()) is not None:
             match message:
-                case wire.Holding(root, pieces) if root == self._root:
+                case wire.Holding(root, pieces) if root == self._root and not self._has_said:
+                    self._has_said = True
                     self._life.deadline = math.inf
                     receiver.holding(self, pieces)
                 case wire.Have(root, piece) if root == self._root:
@@ -203,8 +207,9 @@ class Source:
         self._give_back.send_nowait(buffer)
 
     async def _receive_leaves(self, receiver: Receiver, size: int) -> None:
-        if size not in (0, receiver.size_of_leaves()):
+        if not self._leaves_asked or size not in (0, receiver.size_of_leaves()):
             raise _unasked()
+        self._leaves_asked -= 1
         data = bytearray(size)
         if size and not await self._stream.receive_exactly(memoryview(data)):
             raise trio.BrokenResourceError
