@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from trio_chat import limits
-from trio_chat.swarm.download import Download
+from trio_chat.swarm.download import TICK_SECONDS, Download
 from trio_chat.swarm.manifest import Layout
 from trio_chat.swarm.orders import Ask, Order, Verdict
 from trio_chat.swarm.pieces import PieceSet
@@ -52,6 +52,7 @@ class Node:
     outgoing: set[Transfer] = field(default_factory=set)
     incoming: set[Transfer] = field(default_factory=set)
     has_tick: bool = False
+    ticked_at: float = 0.0
     sent_bytes: float = 0.0
     sent: dict[str, int] = field(default_factory=dict)
     duplicates: int = 0
@@ -131,14 +132,14 @@ class Swarm:
 
     def _tick(self, node: Node) -> None:
         assert node.download is not None
-        deadline = node.download.next_deadline()
-        if deadline is not None and not node.has_tick:
+        if node.download.can_go_on and not node.has_tick:
             node.has_tick = True
-            self.at(max(deadline, self.now), partial(self._expire, node))
+            self.at(max(node.ticked_at + TICK_SECONDS, self.now), partial(self._expire, node))
 
     def _expire(self, node: Node) -> None:
         assert node.download is not None
         node.has_tick = False
+        node.ticked_at = self.now
         if node.name in self.nodes:
             node.download.expire(self.now)
             self._flush(node)

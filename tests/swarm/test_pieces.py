@@ -17,10 +17,6 @@ def test_it_does_what_a_set_does(size: int, data: st.DataObject) -> None:
     assert list(mine) == sorted(one)
     assert len(mine) == len(one)
     assert set(mine & theirs) == one & other
-    assert set(mine | theirs) == one | other
-    assert set(mine - theirs) == one - other
-    assert set(mine.complement()) == set(range(size)) - one
-    assert len(mine.complement()) == size - len(one)
     assert PieceSet.from_bytes(mine.to_bytes(), size) == mine
     start = data.draw(st.integers(0, 2 * size))
     both = sorted(one & other, key=lambda piece: (piece - start) % size)

@@ -85,7 +85,6 @@ class Download:
         self._cancels: list[Cancel] = []
         self._sources = 0
         self._expected = 0
-        self._ticked_at = 0.0
         self.want(range(1, layout.chunks + 1) if chunks is None else chunks)
 
     # -- What is wanted, and what is here ------------------------------------------------
@@ -114,11 +113,6 @@ class Download:
         for peer in self._peers.values():
             self._set_useful(peer, len(peer.have & self._missing))
             self._ready[peer.name] = peer
-
-    def rate(self, peer: str) -> float:
-        """Bytes per second that come from a peer while it owes some; 0 if unknown."""
-        known = self._peers.get(peer)
-        return known.rate * self.layout.piece_bytes if known else 0.0
 
     # -- Peers -----------------------------------------------------------------------
 
@@ -278,15 +272,8 @@ class Download:
 
     # -- Time ------------------------------------------------------------------------
 
-    def next_deadline(self) -> float | None:
-        """When to call `expire`; None while nothing is waited for."""
-        if self.complete or not self._sources:
-            return None
-        return self._ticked_at + TICK_SECONDS
-
     def expire(self, now: float) -> None:
         """See who is silent or may be tried again; `orders` then looks for what is late."""
-        self._ticked_at = now
         for peer in self._peers.values():
             if peer.owed and now - peer.heard_at > peer.patience:
                 for piece in list(peer.owes()):

@@ -63,14 +63,12 @@ class Source:
 
     Attributes:
         user: who that is.
-        received_bytes: of pieces, so far.
     """
 
     def __init__(
         self, user: str, transport: BulkTransport, root: bytes, throttle: Throttle
     ) -> None:
         self.user = user
-        self.received_bytes = 0
         self._transport = transport
         self._root = root
         self._throttle = throttle
@@ -197,7 +195,6 @@ class Source:
             if received == 0:
                 raise trio.BrokenResourceError
             view = view[received:]
-            self.received_bytes += received
             receiver.heard(self)
             await self._throttle.take(received)  # what comes next waits until that is paid for
         receiver.piece(self, piece, buffer)
