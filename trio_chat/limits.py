@@ -286,7 +286,7 @@ BACKOFF_SECONDS_MAX = 60.0
 """How long at most a peer that failed again and again is left alone."""
 
 UPLOADS_WAITING_MAX = 2 * WINDOW_PIECES_MAX
-"""Requests of one peer for one file that wait to be served; the next one is refused."""
+"""Requests on one connection, for any files, that wait to be served; the next one is refused."""
 
 UPLOADS_ACTIVE_MAX = 2
 """Pieces of one client on their way at a time: each is soon whole, and can be passed on.

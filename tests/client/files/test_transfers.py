@@ -20,8 +20,10 @@ from trio_chat.client.files import serving, transfers
 from trio_chat.client.files.disk import BusyError, PartFile, hash_file, read_span
 from trio_chat.client.files.fetch import ConnectError
 from trio_chat.client.files.shelf import Shelf
+from trio_chat.client.meanings import Numbered
 from trio_chat.client.status import Board, Status
 from trio_chat.client.terminal import TerminalGone
+from trio_chat.errors import ErrorCode
 from trio_chat.net.transport import BulkTransport
 from trio_chat.protocol import messages as wire
 from trio_chat.swarm.pieces import PieceSet
@@ -397,6 +399,37 @@ async def test_a_file_that_can_not_be_read_just_now_is_shared_on(
     assert await fetched(party, luke, path) == "hans 100%"
     assert failures == [path]
     assert not any("not shared" in line for line in hans.person.screen)
+
+
+@pytest.mark.parametrize("code", [ErrorCode.BUSY, ErrorCode.NOT_STORED])
+async def test_what_the_server_could_not_take_is_told_again(
+    party: Party, fast_clock: MockClock, monkeypatch: pytest.MonkeyPatch, code: ErrorCode
+) -> None:
+    hans, luke = await party.join("hans", "luke")
+    path = make(party)
+    await register(hans, path)
+    real = luke.chat._transfers._ask
+    is_busy = True
+
+    async def ask(request: Numbered) -> wire.Reply:
+        if is_busy and isinstance(request, wire.Register):
+            await trio.lowlevel.checkpoint()
+            return wire.Error(code, "The server is busy", request.id)
+        return await real(request)
+
+    monkeypatch.setattr(luke.chat._transfers, "_ask", ask)
+    luke.type("download a.bin")
+    await fetched(party, luke, path)
+    hans.type("searchFile a.bin")
+    await sees(hans, r"Available: .*")
+    await sees(hans, "hans: all 10 chunks")
+    assert hans.person.screen == []
+    is_busy = False
+    with trio.fail_after(seconds_max()):
+        while not any("luke" in line for line in hans.person.screen):
+            await trio.sleep(transfers.TELL_AGAIN_SECONDS)
+            hans.type("searchFile a.bin")
+            await sees(hans, "hans: all 10 chunks")
 
 
 @pytest.mark.parametrize("when", ["download", "register"])

@@ -1,4 +1,7 @@
-"""What happens on the disk; all of it blocks, and belongs in a worker thread.
+"""What happens on the disk; all of it blocks.
+
+What reads or writes the bytes of files is called in a worker thread. In the event loop are called
+what opens a part, looks at a version, and writes the shelf: short, but not on a disk that hangs.
 
 A file that is being fetched lies in the download directory under a name of its own, at full
 size and with holes. What of it is right is known from its hashes alone: so there is no other

@@ -6,6 +6,7 @@ far it is on the board.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import closing, suppress
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import trio
 
+from ...errors import ErrorCode
 from ...protocol import messages as wire
 from ...swarm.manifest import Manifest, parse_chunks
 from ...swarm.pieces import PieceSet
@@ -36,6 +38,11 @@ STATUS_SECONDS = 0.25
 
 STATUS_LINE_SECONDS = 5.0
 """How often a script is."""
+
+TELL_AGAIN_SECONDS = 10.0
+"""When to tell the server again what it could not take, if nothing new is to be told sooner."""
+
+_PASSING = (ErrorCode.BUSY, ErrorCode.NOT_STORED)
 
 Ask = Callable[[Numbered], Awaitable[wire.Reply]]
 """Sends a request to the server, and returns its reply, which nobody has shown."""
@@ -352,16 +359,23 @@ class Transfers:
         self._has_news.set()
 
     async def _tell_server(self) -> None:
+        later: dict[tuple[bytes, str], Manifest] = {}
         while True:
-            await self._has_news.wait()
+            with trio.move_on_after(TELL_AGAIN_SECONDS if later else math.inf):
+                await self._has_news.wait()
             self._has_news = trio.Event()
+            self._untold.update(later)
+            later.clear()
             while self._untold:
-                (root, _), manifest = self._untold.popitem()
+                (root, name), manifest = self._untold.popitem()
                 held, fetching = self._shelf.get(root), root in self._fetching
                 try:
-                    await self._ask(_registration(manifest, held, fetching=fetching))
+                    reply = await self._ask(_registration(manifest, held, fetching=fetching))
                 except ConnectionLost:
-                    self._untold.clear()  # the next login begins anew
+                    self._untold.clear()  # the session is over
+                    continue
+                if isinstance(reply, wire.Error) and reply.code in _PASSING:
+                    later[root, name] = manifest
 
     def _not_served(self, held: Held, error: DiskError) -> bool:
         """A file could not be read; return whether its bytes are not served any more."""
