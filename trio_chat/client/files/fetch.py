@@ -212,10 +212,13 @@ class Fetch:
 
     @property
     def _can_go_on(self) -> bool:
-        """Whether somebody has what is missing; before that is known, any of the file."""
-        if self._download is None:
-            return self._leaves is not None or any(self._holdings.values())
-        return self._download.can_go_on
+        """Whether somebody has what is missing; before that is known, may send the hashes."""
+        if self._download is not None:
+            return self._download.can_go_on
+        return self._leaves is not None or any(
+            have and self._sources[user] not in self._leaves_asked
+            for user, have in self._holdings.items()
+        )
 
     def suggest(self, user: str) -> None:
         """Somebody may have some of the file: connect to them, unless there are enough."""
