@@ -212,7 +212,8 @@ PRIVATE_UNANSWERED_MAX = 256
 
 # -- The client ------------------------------------------------------------------------
 REQUESTS_UNANSWERED_MAX = 256
-"""Requests that a client sends before it waits for answers."""
+"""Requests that a client sends before it waits for answers, as the protocol demands: the server
+remembers so many refusals of each client, for those that are repeated."""
 
 KEYS_REMEMBERED_MAX = 2 * MAILBOX_MESSAGES_MAX
 """Message keys that a client remembers, to show each message once."""

@@ -5,7 +5,7 @@ import pytest
 from trio_chat import limits
 from trio_chat.core.repetitions import History, Repetitions
 from trio_chat.errors import ErrorCode
-from trio_chat.protocol.messages import Error
+from trio_chat.protocol.messages import Error, Sent
 
 from .playbook import Playbook
 
@@ -193,6 +193,46 @@ def test_an_anonymous_client_gets_a_name_from_the_server_for_each_connection() -
         """)
 
 
+def test_a_refusal_that_is_forgotten_is_never_taken_for_a_message_that_was_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(limits, "REQUESTS_UNANSWERED_MAX", 2)
+    Playbook("hans", "yoda").play("""
+        hans: message 2 nobody a; message 3 yoda b; message 4 nobody c; message 5 nobody d
+            ...
+        hans: message 6 luke e; message 7 nobody f; message 8 yoda g
+            ...
+            commit 1: yoda/1 luke/2
+        yoda: ack 3
+            hans < ok 3
+            hans < ok 8
+        close hans
+            ...
+        log in hans
+            ...
+        hans: message 2 nobody a; message 3 yoda b; message 4 nobody c; message 5 nobody d
+            hans < error not_stored ...
+            hans < error not_stored ...
+            hans < error not_stored ...
+            hans < error unknown_user ...
+        hans: message 6 luke e; message 7 nobody f; message 8 yoda g
+            hans < error unknown_user ...
+            hans < ok 8
+        committed
+            hans < ok 6
+        """)
+
+
+def test_a_broadcast_that_is_forgotten_puts_no_message_in_doubt(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(limits, "REQUESTS_UNANSWERED_MAX", 1)
+    history = History()
+    for id in (1, 2):
+        history.remember(Sent(id, complete=False))
+    assert (history.reply(1), history.unsure_until) == (None, 0)
+
+
 def refusal(id: int) -> Error:
     return Error(ErrorCode.BUSY, "", id)
 
@@ -205,6 +245,7 @@ def test_refusals_are_remembered_as_far_back_as_a_client_may_ask(
     for id in (1, 2, 3):
         history.remember(refusal(id))
     assert [history.reply(id) for id in (1, 2, 3)] == [None, refusal(2), refusal(3)]
+    assert history.unsure_until == 1
 
 
 def test_the_latest_clients_of_a_user_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:

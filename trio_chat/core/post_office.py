@@ -135,6 +135,8 @@ class PostOffice:
             self._outgoing.send(session.id, refusal)
         elif letter:
             letter.reply_to = session.id
+        elif request.id <= session.history.unsure_until:
+            self._outgoing.refuse(session.id, request.id, ErrorCode.NOT_STORED)
         else:
             self._outgoing.send(session.id, wire.Ok(request.id))
 

@@ -3,7 +3,9 @@
 A client numbers its requests for as long as it lives, so all that must be remembered of
 it is the highest number that was decided, and which of the latest were answered otherwise
 than usual: every other message was accepted, and every other broadcast reached all. Numbers
-are few and small, whatever the traffic.
+are few and small, whatever the traffic. Of messages older than that nobody knows any more which
+were refused; a client that asks nevertheless is told that they were not kept, as a message that
+comes twice is better than one that is lost.
 """
 
 from __future__ import annotations
@@ -17,24 +19,28 @@ class History:
 
     Attributes:
         highest: the number of the latest request of its earlier connections.
+        unsure_until: some messages up to this number were refused, and are forgotten.
     """
 
-    __slots__ = ("_replies", "highest")
+    __slots__ = ("_replies", "highest", "unsure_until")
 
     def __init__(self) -> None:
         self.highest = 0
+        self.unsure_until = 0
         self._replies: dict[int, Error | Sent] = {}
 
     def remember(self, reply: Error | Sent) -> None:
         """Remember an unusual reply, to answer a repetition alike.
 
-        A client waits with more than `REQUESTS_UNANSWERED_MAX` unanswered requests, so
-        it can't repeat anything older.
+        A client must wait with more than `REQUESTS_UNANSWERED_MAX` unanswered requests; one
+        that does has seen the reply that is forgotten here.
         """
         assert reply.id is not None
         self._replies[reply.id] = reply
         if len(self._replies) > limits.REQUESTS_UNANSWERED_MAX:
-            del self._replies[next(iter(self._replies))]
+            oldest = next(iter(self._replies))
+            if isinstance(self._replies.pop(oldest), Error):
+                self.unsure_until = max(self.unsure_until, oldest)
 
     def reply(self, id: int) -> Error | Sent | None:
         """How this request was answered, if that was unusual."""
