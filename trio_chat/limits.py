@@ -60,13 +60,21 @@ ADDRESSES_MAX = 10_000
 """Addresses whose logins are counted; the one that made none for longest is forgotten first."""
 
 REQUESTS_PER_SECOND_MAX = 5000
-"""Requests of one connection in the long run: a small part of what the server can do."""
+"""Requests of one user in the long run: a small part of what the server can do."""
 
 REQUESTS_BURST_SECONDS = 10.0
 """So many seconds' worth of requests may come at once: pasted, or from a short script."""
 
 REQUEST_RECEIVERS_MAX = 10
 """Receivers of a broadcast that count as one request, as each is work too."""
+
+REQUEST_BYTES_MAX = 16
+"""Bytes of a line to others that count as one request: or one user's burst could fill the outbox
+of whoever reads it, and log them out as slow."""
+
+INTRODUCTIONS_PER_SECOND_MAX = 50
+"""How many a user may ask for in the long run, and ten seconds' worth at once: a download asks for
+one for each of its sources, and nobody must be able to make a client forget those of others."""
 
 RECEIVE_BYTES_PER_SECOND_MAX = 8 * 1024 * 1024
 """Bytes that one connection sends in the long run: chat needs far less, and files go to peers."""
@@ -329,6 +337,16 @@ assert OUTBOX_BYTES_MAX > LINE_BYTES_MAX
 assert WINDOW_TEXT_BYTES_MAX >= TEXT_BYTES_MAX, "the longest message must fit the window"
 assert OUTBOX_BYTES_MAX > 6 * WINDOW_TEXT_BYTES_MAX + 1024 * WINDOW_MESSAGES_MAX, (
     "a whole window, fully escaped, must leave room in the outbox"
+)
+assert OUTBOX_BYTES_MAX > (
+    1.01 * REQUESTS_PER_SECOND_MAX * REQUESTS_BURST_SECONDS * REQUEST_BYTES_MAX
+    + REQUESTS_BATCH_MAX * (4 / 3 * PEER_CERTIFICATE_BYTES_MAX + 6 * NAME_BYTES_MAX + 256)
+), "what one user sends at once to a receiver, and a batch that is too much, fit the outbox"
+assert INTRODUCTIONS_EXPECTED_MAX >= INTRODUCTIONS_PER_SECOND_MAX * (
+    REQUESTS_BURST_SECONDS + PEER_CONNECT_SECONDS_MAX
+), "who is introduced has time to connect, whatever somebody else asks for"
+assert INTRODUCTIONS_PER_SECOND_MAX * REQUESTS_BURST_SECONDS > 10 * SOURCES_MAX, (
+    "who begins several downloads is read without a pause"
 )
 assert CONNECTIONS_PER_ADDRESS_MAX < CONNECTIONS_MAX
 assert RECEIVE_BYTES_BURST_MAX > 6 * MAILBOX_BYTES_MAX, "a full mailbox is sent without a pause"

@@ -50,8 +50,9 @@ def test_a_second_login_of_one_user_is_refused_and_disturbs_nobody(chat: Stage) 
     hans.ends(0)
 
 
-def test_a_client_that_does_not_react_keeps_nobody_waiting(chat: Stage) -> None:
-    hans, luke, yoda = (chat.log_in_pipe(user) for user in ("hans", "luke", "yoda"))
+def test_a_client_that_does_not_react_keeps_nobody_waiting(stage: Stage) -> None:
+    stage.start_server("--rate", "0")  # or one sender could not fill the buffers so soon
+    hans, luke, yoda = (stage.log_in_pipe(user) for user in ("hans", "luke", "yoda"))
     yoda.signal(signal.SIGSTOP)
     text = "x" * 8000
     for number in range(1000):  # more than all buffers between them can hold
@@ -65,5 +66,5 @@ def test_a_client_that_does_not_react_keeps_nobody_waiting(chat: Stage) -> None:
     # Whether it is awake in time for the last line is for the machine to decide.
     assert yoda.ends(1)[-1] in (TOO_SLOW, SERVER_GONE)
 
-    again = chat.log_in_pipe("yoda")
+    again = stage.log_in_pipe("yoda")
     again.wait_for("hans: are you asleep?")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import tracemalloc
 from collections import Counter
+from collections.abc import Callable
 
 import pytest
 import trio
@@ -373,7 +374,7 @@ async def test_a_flood_delays_only_who_sends_it_and_loses_nothing(
     async with running_chat(requests_per_second=100) as chat:
         vader, yoda, hans = [await chat.login(name) for name in ("vader", "yoda", "hans")]
         before = trio.current_time()
-        count = 5000
+        count = 3000
         async with trio.open_nursery() as nursery:
 
             @nursery.start_soon
@@ -388,9 +389,38 @@ async def test_a_flood_delays_only_who_sends_it_and_loses_nothing(
                     assert await hans.users(wire.WhoElse) == ["vader", "yoda"]
                     assert trio.current_time() == asked
         work = count * (1 + 2 / limits.REQUEST_RECEIVERS_MAX)  # each goes to two others
+        lines = [wire.Announcement("vader", "pc-vader", id, f"{id}") for id in range(2, count + 2)]
+        work += len(encode_lines(lines)) / limits.REQUEST_BYTES_MAX
         seconds = (work - 100 * limits.REQUESTS_BURST_SECONDS) / 100
         # What one read has brought is handled before the pause.
         assert seconds - 30 < trio.current_time() - before <= seconds
+
+
+@pytest.mark.parametrize(
+    "flood",
+    [
+        pytest.param(lambda id: wire.Broadcast(id, "x" * limits.TEXT_BYTES_MAX), id="long"),
+        pytest.param(lambda id: wire.Broadcast(id, "\x01" * 4000), id="escaped"),
+        pytest.param(lambda id: wire.Broadcast(id, "x"), id="short"),
+        pytest.param(lambda id: wire.Introduce(id, "yoda", "0" * 32), id="introductions"),
+    ],
+)
+async def test_nobody_can_log_others_out_by_having_too_much_sent_to_them(
+    autojump_clock: MockClock, chat: Chat, flood: Callable[[int], wire.Request]
+) -> None:
+    hans, yoda = await chat.login("hans"), await chat.login("yoda")
+    certificate = bytes(limits.PEER_CERTIFICATE_BYTES_MAX)
+    for client in (hans, yoda):
+        await client.send(wire.Listening(4001, certificate))
+    data = encode_lines([flood(id) for id in range(2, 2002)])
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(hans.send_bytes, data)
+        await pause(0.1)  # in which yoda reads nothing
+        nursery.cancel_scope.cancel()
+    hans.drop()
+    while await yoda.event() != wire.Presence("hans", online=False):
+        pass  # what hans has sent until then
+    assert await yoda.users(wire.WhoElse) == []
 
 
 # -- Segmentation --------------------------------------------------------------------------------

@@ -105,7 +105,7 @@ EVENTS: list[tuple[msgspec.Struct, str]] = [
     (
         effects.SendMany((SESSION,), HEARD),
         r"SendMany sessions=(1) message=(announcement sender='ha\nns' client='pc' id=2"
-        " text=(12 characters)) can_wait=False",
+        " text=(12 characters)) can_wait=False weight=0",
     ),
     (effects.Admit(SESSION, NAME), r"Admit session=1.5 user='ha\nns'"),
     (effects.Close(SESSION), "Close session=1.5"),
@@ -169,7 +169,7 @@ def test_no_kind_of_event_is_missing_here() -> None:
         (
             describe(effects.SendMany((SESSION,), HEARD)),
             r"SendMany sessions=(1) message=(announcement sender='ha\nns' client='pc'"
-            " id=2 text=(12 characters)) can_wait=False",
+            " id=2 text=(12 characters)) can_wait=False weight=0",
             {
                 "event": "SendMany",
                 "fields": {
@@ -181,6 +181,7 @@ def test_no_kind_of_event_is_missing_here() -> None:
                         "text": "(12 characters)",
                     },
                     "can_wait": False,
+                    "weight": 0,
                 },
             },
         ),

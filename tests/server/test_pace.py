@@ -30,12 +30,19 @@ def test_the_longer_pause_counts() -> None:
 
 def test_what_goes_to_many_counts_as_several_requests() -> None:
     pace = Pace(100)
-    pace.charge(10_000 * limits.REQUEST_RECEIVERS_MAX)
+    pace.charge(10_000 * limits.REQUEST_RECEIVERS_MAX, 0)
     assert pace.delay(0, 0, now=0) == limits.READ_DELAY_SECONDS_MAX
     now = limits.READ_DELAY_SECONDS_MAX
     assert pace.delay(0, 0, now) == 0
-    pace.charge(100 * limits.REQUEST_RECEIVERS_MAX)
+    pace.charge(100 * limits.REQUEST_RECEIVERS_MAX, 0)
     assert pace.delay(50, 0, now) == pytest.approx(1.5)
+
+
+def test_what_others_are_sent_counts_by_its_bytes_and_its_weight() -> None:
+    pace = Pace(100)
+    pace.delay(int(100 * limits.REQUESTS_BURST_SECONDS), 0, now=0)
+    pace.charge(0, 50 * limits.REQUEST_BYTES_MAX, 100)
+    assert pace.delay(0, 0, now=0) == pytest.approx(1.5)
 
 
 def test_by_default_one_read_makes_no_long_pause() -> None:

@@ -33,6 +33,8 @@ from .presence import Presence
 from .sessions import Phase, Session, Sessions
 from .statistics import Statistics
 
+_INTRODUCTION_WEIGHT = limits.REQUESTS_PER_SECOND_MAX // limits.INTRODUCTIONS_PER_SECOND_MAX
+
 
 def _by_gatekeeper(method: Callable[..., None]) -> Callable[..., None]:
     """A row of the tables below that is not the broker's own business."""
@@ -301,7 +303,7 @@ class Broker:
             name = name if user.listening is None else session.user
         else:
             introduction, introduced = introduce(request, session, user)
-            self._outgoing.send(user.id, introduced)
+            self._outgoing.send_many([user.id], introduced, weight=_INTRODUCTION_WEIGHT)
             self._outgoing.send(session.id, introduction)
         if code is not None:
             self._outgoing.refuse(session.id, request.id, code, user=name)

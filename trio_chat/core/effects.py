@@ -26,11 +26,14 @@ class SendMany(Struct, frozen=True, gc=False):
     Attributes:
         can_wait: for a moment, so that it goes out together with what comes then; it still
             comes before whatever a session is sent later.
+        weight: as how many requests it counts for whoever asked for it, besides what its
+            receivers and its bytes do.
     """
 
     sessions: Sequence[SessionId]
     message: ServerMessage
     can_wait: bool = False
+    weight: int = 0
 
 
 class Admit(Struct, frozen=True, gc=False):

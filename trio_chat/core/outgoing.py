@@ -51,11 +51,16 @@ class Outgoing:
         self.send(session, Error(code, code.describe(**fields), id))
 
     def send_many(
-        self, sessions: Sequence[SessionId], message: ServerMessage, *, can_wait: bool = False
+        self,
+        sessions: Sequence[SessionId],
+        message: ServerMessage,
+        *,
+        can_wait: bool = False,
+        weight: int = 0,
     ) -> None:
         """Send one message to many sessions, or to none."""
         if sessions:
-            self._effects.append(SendMany(sessions, message, can_wait))
+            self._effects.append(SendMany(sessions, message, can_wait, weight))
             self._messages = {}  # what follows must not overtake it
 
     def answer(self, session: SessionId, reply: Reply) -> None:

@@ -29,10 +29,12 @@ class Batch:
         self._lines: list[bytes] = []
         self._raw: msgspec.Raw | None = None
 
-    def append(self, message: object) -> None:
-        """Add a message at the end."""
-        self._lines.append(encode_line(message))
+    def append(self, message: object) -> int:
+        """Add a message at the end; return the bytes of its line."""
+        line = encode_line(message)
+        self._lines.append(line)
         self._raw = None
+        return len(line) + 1
 
     @staticmethod
     def encoded(batch: object) -> msgspec.Raw:

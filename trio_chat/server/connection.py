@@ -112,10 +112,10 @@ class Connection:
         self.pending = []
         return self._outbox.send(data)
 
-    def charge(self, receivers: int) -> None:
-        """One of these requests went to so many others."""
+    def charge(self, receivers: int, size_bytes: int, weight: int) -> None:
+        """One of these requests had others sent something; see `Pace.charge`."""
         if self._pace is not None:
-            self._pace.charge(receivers)
+            self._pace.charge(receivers, size_bytes, weight)
 
     def finish(self) -> None:
         """Close the connection once everything that was flushed is out."""

@@ -65,7 +65,7 @@ class Hub:
         self._connections: dict[SessionId, Connection] = {}
         self._touched: dict[Connection, None] = {}
         self._own: deque[Command] = deque()
-        self._behind: dict[Connection, None] = {}
+        self._behind: dict[Connection, float] = {}  # and when it may go on
         self._asker: Connection | None = None  # whose requests are being handled
         self._is_submitted = False
         self._notices_due = NEVER
@@ -106,7 +106,9 @@ class Hub:
         """Handle commands until cancelled."""
         with closing(self.arrivals):
             while True:
-                await self.arrivals.wait(min(self._broker.next_deadline(), self._notices_due))
+                await self.arrivals.wait(
+                    min(self._broker.next_deadline(), self._notices_due, *self._behind.values())
+                )
                 self._take_turn()
                 if self._broker.has_stopped:
                     self.stopped.set()
@@ -131,7 +133,9 @@ class Hub:
             self._notices_due = NEVER
             self._touched.update((c, None) for c in self._connections.values() if c.pending)
         requests = 0
-        for connection in tuple(self._behind):
+        for connection, due in tuple(self._behind.items()):
+            if due > self._now:
+                continue
             requests += self._serve(connection)
             if connection not in self._behind:
                 self.arrivals.release(connection, connection.delay(self._now))
@@ -147,14 +151,12 @@ class Hub:
                 self._flush()
                 requests = 0
         self._flush()
-        if self._behind:
-            self.arrivals.wake()
         return count
 
     def _serve(self, connection: Connection) -> int:
         """Handle one batch of a connection, or what ends it; return how many requests that was.
 
-        What is left is for the next round.
+        What is left is for the next round, or for when its sender may send on.
         """
         count = 0
         self._asker = connection
@@ -163,7 +165,7 @@ class Hub:
             if type(command) is Requests:
                 count += len(command.batch)
                 if connection.has_more:
-                    self._behind[connection] = None
+                    self._behind[connection] = self._now + connection.delay(self._now)
                     break
         else:
             self._behind.pop(connection, None)
@@ -214,13 +216,12 @@ class Hub:
             self._touched[connection] = None
 
     def _send_many(self, effect: effects.SendMany) -> None:
-        if self._asker is not None:
-            self._asker.charge(len(effect.sessions))
         if self._batch is not None and effect.sessions is self._batch_sessions:
-            self._batch.append(effect.message)  # to the same receivers as the one before
+            # To the same receivers as the one before.
+            self._charge(effect, self._batch.append(effect.message))
             return
         batch = Batch()
-        batch.append(effect.message)
+        self._charge(effect, batch.append(effect.message))
         find = self._connections.get
         receivers = [found for session in effect.sessions if (found := find(session)) is not None]
         for connection in receivers:
@@ -231,6 +232,10 @@ class Hub:
         else:
             self._batch, self._batch_sessions = batch, effect.sessions
             self._touched.update(dict.fromkeys(receivers))
+
+    def _charge(self, effect: effects.SendMany, size_bytes: int) -> None:
+        if self._asker is not None:
+            self._asker.charge(len(effect.sessions), size_bytes, effect.weight)
 
     def _admit(self, effect: effects.Admit) -> None:
         connection = self._connections.get(effect.session)

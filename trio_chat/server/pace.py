@@ -30,9 +30,19 @@ class Pace:
         self._bytes_gathered = 0
         self._gathered_max = burst * _GATHERED_PART
 
-    def charge(self, receivers: int) -> None:
-        """A request was more work than others, as it went to so many receivers."""
-        self._gathered += receivers / limits.REQUEST_RECEIVERS_MAX
+    def charge(self, receivers: int, size_bytes: int, weight: int = 0) -> None:
+        """A request counts as more than one.
+
+        Args:
+            receivers: to how many it went.
+            size_bytes: what each of them was sent.
+            weight: so many requests more, whatever these are.
+        """
+        self._gathered += (
+            receivers / limits.REQUEST_RECEIVERS_MAX
+            + size_bytes / limits.REQUEST_BYTES_MAX
+            + weight
+        )
 
     def delay(self, requests: int, size_bytes: int, now: float) -> float:
         """How many seconds to wait after reading so much, before reading on."""
