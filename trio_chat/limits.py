@@ -128,6 +128,9 @@ thousands, and others would wait for all of them. In a crowd of 1,000 it is a fe
 REQUESTS_ROUND_MAX = 1024
 """Requests handled between two flushes, which bounds what replies may gather in memory."""
 
+REQUEST_INPUT_BYTES_MAX = 1024
+"""Bytes read that count as one request there: what brings none takes time too."""
+
 NOTICE_DELAY_SECONDS = 0.1
 """How long a notice of somebody's coming or going may wait for others: when a thousand come at
 once, each of those who are told gets a few packets instead of a thousand."""

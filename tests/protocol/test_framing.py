@@ -56,6 +56,18 @@ def test_a_line_without_its_end_is_not_a_message_yet() -> None:
     assert feed(b"") == ([], None)
 
 
+def test_blank_lines_are_counted_until_somebody_takes_note() -> None:
+    lines = decoder()
+    lines.feed(GOOD + b"\n" + GOOD + b"\n")
+    assert lines.skipped == 0
+    lines.feed(b"\n\n" + GOOD + b"\n \r\n")
+    lines.feed(b"\n ")
+    assert lines.skipped == 4
+    lines.skipped = 0
+    lines.feed(b"\n")
+    assert lines.skipped == 1
+
+
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b" \n", b"\n\n", b"\n\r\n\t \n"])
 def test_blank_lines_and_white_space_around_a_message_do_not_matter(end: bytes) -> None:
     assert feed(end + b"  " + GOOD + end + GOOD + end) == ([WhoElse(1)] * 2, None)

@@ -135,6 +135,21 @@ async def test_who_sends_too_much_is_read_more_slowly_and_loses_nothing(
     assert trio.current_time() - before == pytest.approx(30), "noticed after the pause"
 
 
+async def test_empty_lines_count_as_requests_and_what_is_read_as_a_little_work(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    pair = Pair(nursery, pace=Pace(1))
+    connection = pair.connection
+    assert connection.feed(b"\n" * 12) == 12
+    assert connection.delay(trio.current_time()) == pytest.approx(2)
+    assert connection.feed(encode_lines([wire.Active()])) == 0
+    assert connection.feed(b" " * 2 * limits.REQUEST_INPUT_BYTES_MAX) == 2
+    assert connection.feed(b"garbage\n") == 0
+    assert connection.feed(b"\n" * 12) == 0
+    pair.client.close()
+    await pair.ended.wait()
+
+
 async def test_a_pause_does_not_keep_the_server_from_closing(
     autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:

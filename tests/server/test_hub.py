@@ -239,6 +239,31 @@ async def test_of_a_flood_only_a_batch_is_handled_before_others_have_their_turn(
     yoda.client.close()
 
 
+@pytest.mark.parametrize(("count", "sends"), [(1, 1), (limits.REQUESTS_ROUND_MAX, 2)])
+async def test_replies_do_not_wait_until_many_empty_lines_of_others_are_read(
+    autojump_clock: MockClock,
+    rig: Rig,
+    monkeypatch: pytest.MonkeyPatch,
+    count: int,
+    sends: int,
+) -> None:
+    hans, yoda, luke = [await rig.log_in(name) for name in ("hans", "yoda", "luke")]
+    await hans.received()
+    hans.transport.sends = 0
+    arrived = [
+        (hans.connection, encode_lines([wire.WhoElse(2)])),
+        (luke.connection, b"\n" * count),
+        (yoda.connection, encode_lines([wire.Broadcast(2, "hello")])),
+    ]
+    takes = [arrived]
+    monkeypatch.setattr(
+        rig.hub.arrivals, "take", lambda linger_seconds: takes.pop() if takes else []
+    )
+    rig.hub.arrivals.wake()
+    assert len(await hans.received()) == 2
+    assert hans.transport.sends == sends
+
+
 async def test_what_goes_to_all_and_to_one_keeps_its_order(
     autojump_clock: MockClock, rig: Rig
 ) -> None:

@@ -61,6 +61,7 @@ class LineDecoder(Generic[T]):
 
     Attributes:
         line_bytes_max: a line that is longer, newline included, is a violation.
+        skipped: how many empty lines there were; whoever counts them may begin anew.
         violation: what ended this decoder, if anything did.
     """
 
@@ -70,6 +71,7 @@ class LineDecoder(Generic[T]):
         self._decoder = decoder
         self._rest = b""
         self.line_bytes_max = line_bytes_max
+        self.skipped = 0
         self.violation: ProtocolViolation | None = None
 
     def feed(self, data: bytes) -> list[T]:
@@ -103,11 +105,12 @@ class LineDecoder(Generic[T]):
 
     def _feed_one_by_one(self, lines: bytes) -> list[T]:
         messages: list[T] = []
-        for line in lines.split(b"\n"):
+        for line in lines[:-1].split(b"\n"):
             if len(line) >= self.line_bytes_max:
                 self._fail(ErrorCode.LINE_TOO_LONG, limit=self.line_bytes_max)
                 return messages
             if not line.strip():
+                self.skipped += 1
                 continue
             try:
                 messages.append(self._decoder.decode(line))

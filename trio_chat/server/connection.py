@@ -64,14 +64,26 @@ class Connection:
         """The client has logged in, and may send longer lines."""
         self._decoder.line_bytes_max = limits.LINE_BYTES_MAX
 
-    def feed(self, data: bytes) -> None:
-        """Take the next bytes of the input; empty bytes are its end."""
+    def feed(self, data: bytes) -> int:
+        """Take the next bytes of the input; empty bytes are its end.
+
+        Returns:
+            As how many requests the work counts, besides those that they bring.
+        """
         if not data:
             self._outbox.finish()
             self._input_ended.set()
-        elif self._decoder.violation is None:
-            self._requests = self._decoder.feed(data)
-            self._unpaced_bytes += len(data)
+            return 0
+        decoder = self._decoder
+        if decoder.violation is not None:
+            return 0
+        self._requests = decoder.feed(data)
+        self._unpaced_bytes += len(data)
+        skipped = decoder.skipped
+        if skipped:
+            self._unpaced_requests += skipped
+            decoder.skipped = 0
+        return skipped + len(data) // limits.REQUEST_INPUT_BYTES_MAX
 
     def next_command(self) -> Command | None:
         """What the input means, a batch of requests at a time; none when nothing is left."""

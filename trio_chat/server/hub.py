@@ -141,8 +141,7 @@ class Hub:
                 self.arrivals.release(connection, connection.delay(self._now))
         for connection, data in self.arrivals.take(0.0 if count or requests else linger_seconds):
             count += 1
-            connection.feed(data)
-            requests += self._serve(connection)
+            requests += connection.feed(data) + self._serve(connection)
             if connection in self._behind:
                 self.arrivals.hold()
             elif delay := connection.delay(self._now):
