@@ -396,6 +396,26 @@ async def test_a_flood_delays_only_who_sends_it_and_loses_nothing(
         assert seconds - 30 < trio.current_time() - before <= seconds
 
 
+@pytest.mark.parametrize("user", ["hans", "luke"])
+async def test_who_was_charged_for_too_much_is_not_forgiven_on_another_connection(
+    autojump_clock: MockClock, user: str
+) -> None:
+    async with running_chat(requests_per_second=100) as chat:
+        yoda, hans = await chat.login("yoda"), await chat.login("hans")
+        text = "x" * (100 * 20 * limits.REQUEST_BYTES_MAX // 8)  # 20 seconds' worth in all
+        await hans.send(*(wire.Broadcast(id, text) for id in range(2, 10)))
+        hans.drop()
+        while await yoda.event() != wire.Presence("hans", online=False):
+            pass
+        again = await chat.login(user)
+        before = trio.current_time()
+        await again.send(*(wire.WhoElse(id) for id in range(2, 502)))
+        for id in range(2, 502):
+            await again.reply(id)
+        took = trio.current_time() - before
+        assert (took > 4) == (user == "hans")
+
+
 @pytest.mark.parametrize(
     "flood",
     [

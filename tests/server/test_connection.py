@@ -110,7 +110,7 @@ async def test_only_who_is_admitted_may_send_long_lines(
 ) -> None:
     line = b" " * (limits.LOGIN_LINE_BYTES_MAX + 1)
     stranger, user = Pair(nursery), Pair(nursery)
-    user.connection.admit()
+    user.connection.admit("hans", None)
     for pair in (stranger, user):
         pair.client.send_nowait(line + b'{"type":"active"}\n')
         pair.client.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from trio_chat import limits
-from trio_chat.server.pace import Pace
+from trio_chat.server.pace import Pace, Paces
 
 
 def test_many_requests_at_once_are_followed_by_a_pause() -> None:
@@ -55,3 +55,50 @@ def test_by_default_one_read_makes_no_long_pause() -> None:
         now += delays[-1]
     assert delays[0] == 0
     assert 0.5 < max(delays) < 1
+
+
+BURST = int(100 * limits.REQUESTS_BURST_SECONDS)
+
+
+def test_who_comes_back_goes_on_with_what_they_had_used_up() -> None:
+    paces = Paces(100)
+    first = paces.take("hans")
+    assert first.delay(BURST + 300, 0, now=0) == pytest.approx(3)
+    paces.give_back("hans", now=1)
+    second = paces.take("hans")
+    assert second.delay(1, 0, now=1) == pytest.approx(2.01), "though so few are gathered otherwise"
+    assert second.delay(1, 0, now=1) == 0
+    assert paces.take("yoda").delay(BURST, 0, now=1) == 0
+
+
+def test_small_amounts_count_too_when_somebody_leaves() -> None:
+    paces = Paces(100)
+    for _ in range(3):
+        assert paces.take("hans").delay(BURST // 3, 0, now=0) == 0
+        paces.give_back("hans", now=0)
+    pace = paces.take("hans")
+    pace.delay(1, 0, now=0)
+    for _ in range(9):
+        assert pace.delay(1, 0, now=0) == 0, "gathered"
+    paces.give_back("hans", now=0)
+    assert paces.take("hans").delay(0, 0, now=0) == pytest.approx(0.09)
+
+
+def test_a_user_who_is_on_two_connections_for_a_moment_has_one_pace() -> None:
+    paces = Paces(100)
+    pace = paces.take("hans")
+    assert paces.take("hans") is pace
+    paces.give_back("hans", now=0)
+    assert paces.take("hans") is pace
+
+
+def test_those_who_left_are_forgotten_when_they_may_send_a_whole_burst_again() -> None:
+    paces = Paces(100)
+    for now, user in enumerate(("hans", "yoda", "luke")):
+        paces.take(user).delay(BURST, 0, now)
+        paces.give_back(user, now)
+    assert paces._left.keys() == {"hans", "yoda", "luke"}
+    paces.take("vader")
+    paces.give_back("vader", now=limits.REQUESTS_BURST_SECONDS + 1.5)
+    assert paces._left.keys() == {"luke", "vader"}
+    assert not paces._used

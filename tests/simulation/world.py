@@ -23,6 +23,7 @@ from trio_chat.server.accounts import Accounts
 from trio_chat.server.credentials import Credentials
 from trio_chat.server.hub import Hub
 from trio_chat.server.log import Log
+from trio_chat.server.pace import Paces
 
 from .blocks import Known
 from .delivery import Broken
@@ -285,8 +286,8 @@ class World:
         self._store = self.disk.open()
         listener = VirtualListener(self.network, SERVER_HOST, SERVER_PORT)
 
-        def make_hub(broker: Broker, log: Log | None) -> Hub:
-            self._hub = Hub(broker, log)
+        def make_hub(broker: Broker, log: Log | None, paces: Paces | None) -> Hub:
+            self._hub = Hub(broker, log, paces)
             return self._hub
 
         try:

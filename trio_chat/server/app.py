@@ -20,7 +20,7 @@ from .connection import Connection
 from .health import Health
 from .hub import Hub
 from .log import Log, Record, note, text_to_stderr
-from .pace import Pace
+from .pace import Paces
 from .passwords import check_passwords
 from .store_task import run_store
 
@@ -50,7 +50,7 @@ async def serve(
         store: what outlives the server; the caller closes it.
         accounts: who may log in.
         settings: what the operator decides.
-        requests_per_second: how fast each connection is read; 0 for any rate.
+        requests_per_second: how fast each user is read; 0 for any rate.
         stop: set it to end the server.
         admin: where the operator's commands find it; none if they need not.
         log: takes a record of each event, if it is wanted.
@@ -61,12 +61,14 @@ async def serve(
         ListenError: if it cannot listen.
         StoreError: if the store cannot be read.
     """
-    hub = Hub(Broker(accounts.credentials.users, settings, await store.restore()), log)
+    paces = Paces(requests_per_second) if requests_per_second else None
+    broker = Broker(accounts.credentials.users, settings, await store.restore())
+    hub = Hub(broker, log, paces)
     numbers = count(1)
     health = Health(alarm)
 
     async def handle(transport: Transport) -> None:
-        pace = Pace(requests_per_second) if requests_per_second else None
+        pace = paces.for_stranger() if paces is not None else None
         connection = Connection(session_id(NODE, next(numbers)), transport, pace)
         if log is not None:
             name = session_name(connection.session)

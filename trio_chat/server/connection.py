@@ -34,21 +34,23 @@ class Connection:
         session: its id.
         peer: the address of the other end.
         pending: what to send at the next `flush`.
+        user: who has logged in; empty before.
 
     Args:
         session: see above.
         transport: connected; it is closed by whoever opened it.
-        pace: how fast to read; none for as fast as the broker handles it.
+        pace: how fast to read until somebody logs in; none for as fast as the broker handles it.
     """
 
     __slots__ = (
         *("_decoder", "_input_ended", "_is_end_told", "_is_reported", "_outbox", "_pace"),
         *("_requests", "_transport", "_unpaced_bytes", "_unpaced_requests"),
-        *("peer", "pending", "session"),
+        *("peer", "pending", "session", "user"),
     )
 
     def __init__(self, session: SessionId, transport: Transport, pace: Pace | None = None) -> None:
         self.session = session
+        self.user = ""
         self.peer = transport.peer
         self.pending: list[ServerMessage | Batch] = []
         self._transport = transport
@@ -60,9 +62,11 @@ class Connection:
         self._unpaced_requests = self._unpaced_bytes = 0
         self._is_reported = self._is_end_told = False
 
-    def admit(self) -> None:
-        """The client has logged in, and may send longer lines."""
+    def admit(self, user: str, pace: Pace | None) -> None:
+        """The client has logged in, may send longer lines, and is read at its user's pace."""
         self._decoder.line_bytes_max = limits.LINE_BYTES_MAX
+        self.user = user
+        self._pace = pace
 
     def feed(self, data: bytes) -> int:
         """Take the next bytes of the input; empty bytes are its end.

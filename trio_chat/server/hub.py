@@ -35,6 +35,7 @@ from ..net.arrivals import Arrivals
 from ..protocol.framing import Batch
 from .connection import Connection
 from .log import Log, Record, describe
+from .pace import Paces
 
 StoreJob = Commit | LoadMailbox
 
@@ -44,6 +45,11 @@ NEVER = float("inf")
 class Hub:
     """Runs a broker.
 
+    Args:
+        broker: which decides.
+        log: takes a record of each event, if it is wanted.
+        paces: how fast users are read; none for as fast as it goes.
+
     Attributes:
         store_jobs: what the store task has to do.
         password_jobs: what the password task has to do.
@@ -51,9 +57,10 @@ class Hub:
         arrivals: what comes in, for the connections that it is fed to.
     """
 
-    def __init__(self, broker: Broker, log: Log | None) -> None:
+    def __init__(self, broker: Broker, log: Log | None, paces: Paces | None = None) -> None:
         self._broker = broker
         self._log = log
+        self._paces = paces
         self._submit, self._commands = trio.open_memory_channel[Command](limits.COMMANDS_QUEUE_MAX)
         self.arrivals: Arrivals[Connection] = Arrivals()
         # At most one commit and one load for each session are ever asked for, so there is
@@ -91,6 +98,8 @@ class Hub:
         """Send nothing more to a connection."""
         del self._connections[connection.session]
         self._behind.pop(connection, None)
+        if self._paces is not None and connection.user:
+            self._paces.give_back(connection.user, trio.current_time())
 
     @property
     def connections(self) -> int:
@@ -239,7 +248,8 @@ class Hub:
     def _admit(self, effect: effects.Admit) -> None:
         connection = self._connections.get(effect.session)
         if connection is not None:
-            connection.admit()
+            pace = self._paces.take(effect.user) if self._paces is not None else None
+            connection.admit(effect.user, pace)
 
     def _close(self, effect: effects.Close) -> None:
         connection = self._connections.get(effect.session)

@@ -1,4 +1,4 @@
-"""How fast one connection is read: who sends too much waits, and loses nothing."""
+"""How fast one user, or one stranger, is read: who sends too much waits, and loses nothing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _BYTES_GATHERED_MAX = limits.RECEIVE_BYTES_BURST_MAX * _GATHERED_PART
 
 
 class Pace:
-    """Two buckets, for the requests of one connection and for their bytes.
+    """Two buckets, for the requests of one user or stranger and for their bytes.
 
     Small amounts are gathered before they are taken, as looking at the buckets costs more than
     reading a message. That never makes anybody wait who would not have to otherwise, but for a
@@ -20,7 +20,9 @@ class Pace:
         requests_per_second: in the long run; `limits.REQUESTS_BURST_SECONDS` as much at once.
     """
 
-    __slots__ = ("_bytes", "_bytes_gathered", "_gathered", "_gathered_max", "_requests")
+    __slots__ = (
+        *("_burst_part", "_bytes", "_bytes_gathered", "_gathered", "_gathered_max", "_requests"),
+    )
 
     def __init__(self, requests_per_second: float) -> None:
         burst = requests_per_second * limits.REQUESTS_BURST_SECONDS
@@ -28,7 +30,7 @@ class Pace:
         self._bytes = Bucket(limits.RECEIVE_BYTES_PER_SECOND_MAX, limits.RECEIVE_BYTES_BURST_MAX)
         self._gathered: float = 0
         self._bytes_gathered = 0
-        self._gathered_max = burst * _GATHERED_PART
+        self._gathered_max = self._burst_part = burst * _GATHERED_PART
 
     def charge(self, receivers: int, size_bytes: int, weight: int = 0) -> None:
         """A request counts as more than one.
@@ -50,6 +52,57 @@ class Pace:
         self._bytes_gathered += size_bytes
         if self._gathered < self._gathered_max and self._bytes_gathered < _BYTES_GATHERED_MAX:
             return 0.0
+        return self._take(now)
+
+    def hurry(self) -> None:
+        """Look at the buckets after the next read: it is on another connection."""
+        self._gathered_max = 0
+
+    def is_full(self, now: float) -> bool:
+        """Whether it is like a fresh one; what was gathered is taken first."""
+        self._take(now)
+        return self._requests.is_full(now) and self._bytes.is_full(now)
+
+    def _take(self, now: float) -> float:
         amount, size_bytes = self._gathered, self._bytes_gathered
         self._gathered = self._bytes_gathered = 0
+        self._gathered_max = self._burst_part
         return max(self._requests.take(amount, now), self._bytes.take(size_bytes, now))
+
+
+class Paces:
+    """Those of all users: whoever comes back goes on with what they had used up.
+
+    Args:
+        requests_per_second: for each; see `Pace`.
+    """
+
+    def __init__(self, requests_per_second: float) -> None:
+        self._requests_per_second = requests_per_second
+        self._used: dict[str, tuple[Pace, int]] = {}  # and by how many connections
+        self._left: dict[str, Pace] = {}  # whoever left last stands last
+
+    def for_stranger(self) -> Pace:
+        """A pace for a connection on which nobody has logged in."""
+        return Pace(self._requests_per_second)
+
+    def take(self, user: str) -> Pace:
+        """The pace of a user, for one more connection of theirs."""
+        pace, count = self._used.get(user, (None, 0))
+        pace = pace or self._left.pop(user, None) or self.for_stranger()
+        self._used[user] = pace, count + 1
+        pace.hurry()
+        return pace
+
+    def give_back(self, user: str, now: float) -> None:
+        """A connection of a user has ended; forget whoever left and has all of it again."""
+        pace, count = self._used.pop(user)
+        if count > 1:
+            self._used[user] = pace, count - 1
+        else:
+            self._left[user] = pace
+        while self._left:
+            user, pace = next(iter(self._left.items()))
+            if not pace.is_full(now):
+                return
+            del self._left[user]
