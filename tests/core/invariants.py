@@ -90,6 +90,8 @@ def _check_catalogue(broker: Broker) -> None:
 
 def _check_journal(broker: Broker) -> None:
     journal = broker._journal
+    mailboxes = broker._post.mailboxes.values()
+    assert journal.unwritten == sum(len(mailbox.unwritten()) for mailbox in mailboxes)
     if journal._gathering.acknowledged or journal._gathering.blocks:
         assert journal.due < NEVER
     if journal.under_way is None:

@@ -245,6 +245,27 @@ def test_the_server_is_busy_while_too_much_waits_for_the_disk(few_unsafe: None) 
         """)
 
 
+def test_messages_that_are_on_their_way_count_until_the_commit_that_holds_them(
+    few_unsafe: None,
+) -> None:
+    Playbook("hans", "yoda").play(f"""
+        hans: message 2 yoda a; message 3 yoda b
+            ...
+        hans: message 4 yoda c
+            hans < error {BUSY} 4
+        wait 0.05
+            commit 1: yoda/1 yoda/2
+        hans: message 5 yoda d; message 6 yoda e
+            ...
+        yoda: ack 3
+            ...
+        hans: message 7 yoda f
+            ...
+        hans: message 8 yoda g
+            hans < error {BUSY} 8
+        """)
+
+
 def test_messages_that_were_acknowledged_do_not_make_the_server_busy(few_unsafe: None) -> None:
     book = Playbook("hans", "yoda")
     for number in range(1, 6):

@@ -65,14 +65,16 @@ class Journal:
     Attributes:
         due: when the next commit should begin, in monotonic seconds.
         under_way: what is being committed.
+        unwritten: how many messages are neither safe nor being written. The post office counts
+            those that come and those that are acknowledged.
     """
 
     def __init__(self) -> None:
         self.due = NEVER
         self.under_way: Group | None = None
+        self.unwritten = 0
         self._gathering = Group(1)
         self._mailboxes: dict[Mailbox, None] = {}
-        self._accepted = 0
 
     @property
     def is_empty(self) -> bool:
@@ -81,10 +83,7 @@ class Journal:
 
     def is_full(self) -> bool:
         """Whether more waits than should; the disk does not keep up."""
-        if self._accepted >= limits.UNSAFE_MESSAGES_MAX:
-            # Most of these may have been acknowledged since.
-            self._accepted = sum(len(mailbox.unwritten()) for mailbox in self._mailboxes)
-        return self._accepted >= limits.UNSAFE_MESSAGES_MAX
+        return self.unwritten >= limits.UNSAFE_MESSAGES_MAX
 
     def next_deadline(self) -> float:
         """When to call `begin`; never while a commit is under way."""
@@ -103,7 +102,6 @@ class Journal:
         """
         self._mailboxes[mailbox] = None
         mailbox.is_journalled = True
-        self._accepted += 1
         if due < self.due:
             self.due = due
 
@@ -139,6 +137,7 @@ class Journal:
             return None
         for letter in group.letters:
             letter.written = True
+        self.unwritten -= len(group.letters)
         self.under_way = group
         self._gathering = Group(group.number + 1)
         return Commit(
@@ -152,7 +151,6 @@ class Journal:
     def _take_due(self, now: float) -> list[Letter]:
         """The messages up to the last one that is due, in order; the others go on waiting."""
         waiting = [letter for mailbox in self._mailboxes for letter in mailbox.unwritten()]
-        self._accepted = len(waiting)
         last = max([letter.delivery.seq for letter in waiting if letter.due <= now], default=0)
         if last == 0 and waiting:  # nearly always: all were acknowledged in time
             self.due = min([letter.due for letter in waiting])
@@ -161,7 +159,6 @@ class Journal:
         due.sort(key=lambda letter: letter.delivery.seq)
         later = [letter for letter in waiting if letter.delivery.seq > last]
         self.due = min((letter.due for letter in later), default=NEVER)
-        self._accepted = len(later)
         users = {letter.recipient for letter in later}
         for mailbox in self._mailboxes:
             mailbox.is_journalled = mailbox.user in users

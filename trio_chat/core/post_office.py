@@ -117,6 +117,7 @@ class PostOffice:
         if receiver is None:
             return False
         self.last_seq = seq
+        self._journal.unwritten += 1
         if receiver:
             self._outgoing.messages_to(receiver).append(delivery)
             if not mailbox.is_journalled:
@@ -148,9 +149,12 @@ class PostOffice:
         is_written = False
         sender = NOBODY
         replies: list[wire.ServerMessage] = []  # of those who have gone, for nobody
-        for letter in mailbox.acknowledge(seq):
+        letters = mailbox.acknowledge(seq)
+        unwritten = len(letters)
+        for letter in letters:
             if letter.written:
                 is_written = True
+                unwritten -= 1
                 if letter.safe:
                     continue
                 letter.safe = True  # for the commit that holds it
@@ -158,6 +162,7 @@ class PostOffice:
                 sender = letter.reply_to
                 replies = self._outgoing.messages_to(sender) if sender in sessions else []
             replies.append(ok(letter.delivery.id))
+        self._journal.unwritten -= unwritten
         if is_written:
             self._journal.acknowledged(session.user, mailbox.acknowledged, now)
         if mailbox.sent < len(mailbox.letters):
