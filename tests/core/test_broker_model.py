@@ -629,6 +629,9 @@ class World(RuleBasedStateMachine):
         assert commit is not None
         replies: list[Reply] = []
         for user, delivery in commit.messages:
+            online = self.online.get(user)
+            if online is not None and delivery.seq in online.sent:
+                continue  # it may be on the screen: its sender is told nothing yet
             if delivery.seq in self.unsafe:
                 key = self.waiting[user].pop(delivery.seq)
                 self.answers[key] = ErrorCode.NOT_STORED

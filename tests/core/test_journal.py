@@ -143,20 +143,97 @@ def test_a_message_that_could_not_be_stored_is_refused_and_taken_back() -> None:
         """)
 
 
-def test_a_message_that_was_sent_and_could_not_be_stored_is_refused_and_not_repeated() -> None:
+def test_a_message_on_the_screen_of_somebody_needs_no_disk_however_late_they_acknowledge() -> None:
+    book = Playbook("hans", "luke")
+    book.do("hans: message 2 luke a")
+    book.play("""
+        wait 0.05
+            commit 1: luke/1
+        commit failed
+        wait 1
+            commit 2: luke/1
+        commit failed
+        luke: ack 1
+            hans < ok 2
+        wait 10
+        close luke
+            ...
+        log in luke
+            ...
+            hans < presence luke true
+        """)
+
+
+def test_a_message_that_was_sent_is_written_when_the_disk_works_again() -> None:
+    book = Playbook("hans", "luke")
+    book.do("hans: message 2 luke a")
+    book.play("""
+        wait 0.05
+            commit 1: luke/1
+        commit failed
+        hans: message 3 luke b
+            luke < delivery 2 hans pc-hans 3 b
+        wait 0.05
+            commit 2: luke/1 luke/2
+        committed
+            hans < ok 2
+            hans < ok 3
+        """)
+    assert [delivery.text for delivery in book.store.read("luke")] == ["a", "b"]
+
+
+def test_a_message_that_was_sent_is_refused_if_its_receiver_goes_and_the_disk_fails_still() -> None:
     book = Playbook("hans", "luke")
     book.do("hans: message 2 luke a")
     book.play(f"""
         wait 0.05
             commit 1: luke/1
         commit failed
-            hans < error {NOT_STORED} 2
-        luke: ack 1
         close luke
             ...
+        wait 1
+            commit 2: luke/1
+        commit failed
+            hans < error {NOT_STORED} 2
         log in luke
             ...
             hans < presence luke true
+        """)
+
+
+def test_a_sender_who_comes_back_gets_the_answer_to_what_a_receiver_has_still_to_acknowledge() -> (
+    None
+):
+    book = Playbook("hans", "luke")
+    book.do("hans: message 2 luke a")
+    book.play("""
+        wait 0.05
+            commit 1: luke/1
+        commit failed
+        close hans
+            ...
+        log in hans
+            ...
+        hans: message 2 luke a
+        luke: ack 1
+            hans < ok 2
+        """)
+
+
+def test_a_stop_ends_though_the_disk_fails_and_messages_were_sent() -> None:
+    book = Playbook("hans", "luke")
+    book.do("hans: message 2 luke a")
+    book.play("""
+        wait 0.05
+            commit 1: luke/1
+        commit failed
+        stop
+            ...
+        wait 1
+            commit 2: luke/1
+        commit failed
+        stopped
+            yes
         """)
 
 
@@ -168,6 +245,8 @@ def test_a_message_acknowledged_during_a_commit_that_fails_stays_safe() -> None:
             commit 1: luke/1 luke/2
         luke: ack 1
             hans < ok 2
+        close luke
+            ...
         commit failed
             hans < error {NOT_STORED} 3
         """)

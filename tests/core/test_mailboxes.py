@@ -29,6 +29,7 @@ def test_a_window_is_bounded_in_bytes_too(monkeypatch: pytest.MonkeyPatch) -> No
             luke < delivery 3 hans pc-hans 4 1
         """)
     book.do("close luke")
+    book.do("hans: message 5 luke 1234")
     book.play("""
         log in luke
             ...
@@ -125,7 +126,7 @@ def test_what_was_stored_is_sent_by_the_window_too(small_window: None) -> None:
         """)
 
 
-def test_what_could_not_be_stored_makes_room_for_what_waits(small_window: None) -> None:
+def test_when_the_disk_fails_only_what_was_not_sent_is_refused(small_window: None) -> None:
     book = Playbook("hans", "luke")
     book.do("hans: message 2 luke a")
     book.do("wait 0.05")
@@ -133,11 +134,16 @@ def test_what_could_not_be_stored_makes_room_for_what_waits(small_window: None) 
         hans: message 3 luke b; message 4 luke c
             luke < delivery 2 hans pc-hans 3 b
         commit failed
+            commit 2: luke/1 luke/2 luke/3
+        commit failed
             hans < error not_stored ...
-            commit 2: luke/2 luke/3
-        luke: ack 2
+        luke: ack 1
+            hans < ok 2
+        hans: message 5 luke d
+            luke < delivery 4 hans pc-hans 5 d
+        luke: ack 4
             hans < ok 3
-            luke < delivery 3 hans pc-hans 4 c
+            hans < ok 5
         """)
 
 

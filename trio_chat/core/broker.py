@@ -361,7 +361,7 @@ class Broker:
     def _commit_failed(self, command: commands.CommitFailed, now: float) -> None:
         """Refuse what could not be kept; what was promised before goes into the next one."""
         group = self._journal.end(command.number)
-        self._post.commit_failed(group)
+        self._post.commit_failed(group, now)
         changes = self._journal.take_back_blocks(group)
         for change in reversed(changes):
             self._blocks.set(change.blocker, change.blocked, not change.on)

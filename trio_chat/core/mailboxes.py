@@ -178,18 +178,15 @@ class Mailbox:
                 return letter
         return None
 
+    def was_sent(self, letter: Letter) -> bool:
+        """Whether the session has been sent this message, which is here."""
+        return self.sent > 0 and letter.delivery.seq <= self.letters[self.sent - 1].delivery.seq
+
     def discard(self, seqs: Set[int]) -> None:
-        """Drop messages that could not be kept, sent or not."""
-        kept: deque[Letter] = deque()
-        sent = 0
-        for index, letter in enumerate(self.letters):
-            if letter.delivery.seq in seqs:
-                self.bytes -= letter.bytes
-                self.sent_bytes -= letter.bytes if index < self.sent else 0
-            else:
-                kept.append(letter)
-                sent += index < self.sent
-        self.letters, self.sent = kept, sent
+        """Drop messages that could not be kept, and were not sent to the session."""
+        letters = self.letters
+        self.bytes -= sum(letter.bytes for letter in letters if letter.delivery.seq in seqs)
+        self.letters = deque(letter for letter in letters if letter.delivery.seq not in seqs)
 
     def loaded(self, deliveries: Iterable[Delivery]) -> None:
         """Take what was read from disk; it comes before all that is in memory.

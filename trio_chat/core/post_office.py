@@ -5,7 +5,8 @@ may write to whom is not its business: the broker asks it only for what is allow
 
 Theory of operation: a message for somebody who is online is sent at once and written only if
 it is not acknowledged soon; one for somebody else is written at once. In either case its
-sender is answered when it is safe, by `acknowledge` or by `committed`, whichever comes first.
+sender is answered when it is safe, by `acknowledge` or by `committed`, whichever comes first. If
+it can't be written its sender is told so, unless it was sent to somebody who is still there.
 """
 
 from __future__ import annotations
@@ -120,7 +121,7 @@ class PostOffice:
         self._journal.unwritten += 1
         if receiver:
             self._outgoing.messages_to(receiver).append(delivery)
-            if not mailbox.is_journalled:
+            if not mailbox.is_journalled or due < self._journal.due:
                 self._journal.add_letter(mailbox, due)
         else:
             letter.due = now
@@ -180,11 +181,25 @@ class PostOffice:
         for user in (*recipients, *group.acknowledged):
             self.mailboxes.tidy(user)
 
-    def commit_failed(self, group: Group) -> None:
-        """Nothing of a commit is on disk: refuse what its receivers have not got either."""
-        refused = [letter for letter in group.letters if not letter.safe]
+    def commit_failed(self, group: Group, now: float) -> None:
+        """Nothing of a commit is on disk: refuse what nobody else may have.
+
+        What was sent to somebody who is still there may stand on their screen, and its sender
+        would say it again. It waits for its acknowledgement, and for a commit that succeeds.
+        """
+        refused = []
+        due = now + limits.CLEANUP_DELAY_SECONDS
         for letter in group.letters:
             letter.written = False
+            if letter.safe:
+                continue
+            mailbox = self.mailboxes[letter.recipient]
+            if mailbox.was_sent(letter):
+                letter.due = due
+                self._journal.unwritten += 1
+                self._journal.add_letter(mailbox, due)
+            else:
+                refused.append(letter)
         for user in dict.fromkeys(letter.recipient for letter in refused):
             self.mailboxes[user].discard(
                 {letter.delivery.seq for letter in refused if letter.recipient == user}
