@@ -277,3 +277,20 @@ def test_who_is_logged_in_on_a_session_can_be_asked() -> None:
     book = Playbook("hans")
     book.do("open a")
     assert [book.broker.user_of(session) for session in (1, 2, 3)] == ["hans", "", ""]
+
+
+def test_deadlines_of_those_who_are_gone_do_not_gather() -> None:
+    book = Playbook("hans", "yoda", idle_seconds=1e9)
+    for _ in range(1000):
+        book.do("log in luke")
+        book.do("close luke")
+    sessions = book.broker._sessions
+    assert len(sessions._deadlines) < 200
+    book.play("""
+        wait 999999998
+        yoda: active
+        wait 2
+            hans < closed idle ...
+            close hans
+            yoda < presence hans false
+        """)

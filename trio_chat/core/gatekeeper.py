@@ -235,7 +235,7 @@ class Gatekeeper:
     def _enter(self, session: Session, user: str) -> None:
         session.phase = Phase.ONLINE
         session.user = user
-        self._sessions.hurry(session)
+        self._sessions.change_deadline(session)
         self._outgoing.add(effects.Admit(session.id, user))
         if session.token:
             self._tokens.give(user, session.client, session.id, session.token)

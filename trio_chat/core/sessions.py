@@ -22,6 +22,9 @@ from .commands import SessionId
 from .mailboxes import Mailbox
 from .repetitions import History
 
+_SPARE_DEADLINES = 100
+"""A heap that is no longer than this is not worth making anew."""
+
 
 class Phase(Enum):
     """How far a session has come."""
@@ -42,14 +45,13 @@ class Session:
         deadline: when it ends, unless something happens before (monotonic seconds).
         last_id: the number of its latest request; they must increase.
         client: the name of the client at the other end.
-        address: where that is; empty if it is not known.
-        token: what the client gets at its login; empty if it has not asked for one.
+        address, local_address: of its two ends; see `commands.SessionOpened`.
+        token: what the client gets at its login; cleared by the hello of one that asks for none.
         user: who is logged in; empty in the phases before ONLINE, as are the next ones.
         login_id: the number of the request that logged in.
         mailbox: what waits for the user.
         history: what this client has asked on earlier connections, and was refused on this.
         repeats_until: messages up to this number were sent on an earlier connection.
-        address, local_address: of its two ends; see `commands.SessionOpened`.
         listening: where its client takes direct connections, if it does.
     """
 
@@ -76,7 +78,6 @@ class Session:
         self.deadline = deadline
         self.last_id = 0
         self.client = client
-        self.address = ""
         self.token = ""
         self.user = ""
         self.login_id = 0
@@ -92,7 +93,8 @@ class Sessions:
     """All sessions by id, and a heap of their deadlines.
 
     A deadline moves with every request, so the heap is lazy: each session stands in it
-    no later than its deadline, and is pushed again when found there too early.
+    no later than its deadline, and is pushed again when found there too early. Those who are
+    gone stay in it, and it is made anew when they are most of it.
 
     Attributes:
         by_id: the sessions that have not ended.
@@ -110,14 +112,17 @@ class Sessions:
         heapq.heappush(self._deadlines, (session.deadline, id))
         return session
 
-    def hurry(self, session: Session) -> None:
-        """Note that a session's deadline has become earlier, as it does at login."""
+    def change_deadline(self, session: Session) -> None:
+        """Note that a session's deadline may have become earlier, as it does at login."""
         heapq.heappush(self._deadlines, (session.deadline, session.id))
 
     def remove(self, session: Session) -> None:
         """Forget a session, which has ended."""
         session.phase = Phase.ENDED
         del self.by_id[session.id]
+        if len(self._deadlines) > 2 * len(self.by_id) + _SPARE_DEADLINES:
+            self._deadlines = [(other.deadline, other.id) for other in self.by_id.values()]
+            heapq.heapify(self._deadlines)
 
     def next_deadline(self) -> float:
         """No session ends before this time, in monotonic seconds."""
