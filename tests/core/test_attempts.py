@@ -35,8 +35,8 @@ def test_each_address_is_counted_by_itself_and_an_ipv6_network_as_one() -> None:
     assert attempts_left(attempts, "2001:db8::2", now=0) == 0
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1", "::1", "::ffff:127.0.0.1", ""])
-def test_this_machine_and_the_unknown_are_free(address: str) -> None:
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1", "::ffff:127.0.0.1"])
+def test_this_machine_is_free(address: str) -> None:
     attempts = Attempts(per_minute=1)
     assert not any(attempts.try_one(address, now=0) for _ in range(10))
 

@@ -10,8 +10,8 @@ from .buckets import Bucket
 class Attempts:
     """Logins for each address: a bucket that holds, and gets, those of a minute.
 
-    This machine's own addresses are free, as tunnels end there and people share it; so is an
-    unknown one.
+    This machine's own addresses are free, as tunnels end there and people share it. Those whose
+    address can't be told have one in common (`net.tcp.UNKNOWN_HOST`), which is limited as any.
 
     Args:
         per_minute: how many each address may make; 0 for any number.
@@ -24,7 +24,7 @@ class Attempts:
 
     def try_one(self, address: str, now: float) -> float:
         """Count an attempt and return 0, or return how many seconds to wait with it."""
-        if not self._per_minute or not address or is_loopback(address):
+        if not self._per_minute or is_loopback(address):
             return 0.0
         network = neighbourhood(address)
         bucket = self._buckets.pop(network, None) or Bucket(self._per_minute / 60, self._per_minute)

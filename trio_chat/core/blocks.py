@@ -1,7 +1,8 @@
 """Who has blocked whom (section 3.1, blacklisting).
 
-A block has one direction: once A has blocked B, nothing that B sends reaches A and B
-learns nothing of A's presence; A may still write to B.
+A block has one direction: once A has blocked B, nothing that B sends reaches A, and B is not
+told when A comes or goes; A may still write to B. Whoever asks who is online, or was, sees all:
+`whoelse` and `whoelsesince` do not ask here.
 """
 
 from __future__ import annotations

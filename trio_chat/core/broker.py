@@ -5,8 +5,9 @@ else changes the state, and exactly one task calls it. What a request may do dep
 phase of its session, and that is a table (`_REQUESTS`): to add a request is to add its
 message, a row and a method.
 
-Every path by which one user's doing reaches another goes through `Blocks`: `_message`,
-`_broadcast`, `_introduce`, `_search`, and the `Gatekeeper`'s notices of who comes and goes.
+What one user does reaches another by way of `Blocks` only: in `_message`, `_broadcast`,
+`_introduce`, `_search`, and the `Gatekeeper`'s notices of who comes and goes. `_whoelse` and
+`_whoelsesince` list everybody nevertheless, as the assignment has it.
 """
 
 from __future__ import annotations

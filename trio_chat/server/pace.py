@@ -54,7 +54,7 @@ class Pace:
             return 0.0
         return self._take(now)
 
-    def hurry(self) -> None:
+    def check_next(self) -> None:
         """Look at the buckets after the next read: it is on another connection."""
         self._gathered_max = 0
 
@@ -91,7 +91,7 @@ class Paces:
         pace, count = self._used.get(user, (None, 0))
         pace = pace or self._left.pop(user, None) or self.for_stranger()
         self._used[user] = pace, count + 1
-        pace.hurry()
+        pace.check_next()
         return pace
 
     def give_back(self, user: str, now: float) -> None:
