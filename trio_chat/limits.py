@@ -193,8 +193,9 @@ passwords of all takes one processor three seconds."""
 TOKEN_SECONDS_MAX = 24 * 60 * 60.0
 """How long after its connection was lost a client may come back with its token: over night."""
 
-UNKNOWN_NAMES_MAX = 10_000
-"""Names without an account whose failures are counted; the oldest is forgotten first."""
+FAILED_NAMES_MAX = 10_000
+"""Names whose failures are counted, and names without an account that are blocked; the oldest is
+forgotten first. Whoever has their guesses forgotten by that waits longer than for a block."""
 
 CLIENTS_REMEMBERED_MAX = 8
 """Clients of one user whose request numbers the server remembers, to drop repetitions."""

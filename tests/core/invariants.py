@@ -53,12 +53,12 @@ def _check_blocks(broker: Broker) -> None:
 
 def _check_lockouts(broker: Broker) -> None:
     lockouts = broker._gatekeeper._lockouts
-    assert lockouts._known.keys() <= set(broker.users)
-    assert not lockouts._unknown.keys() & set(broker.users)
-    assert len(lockouts._unknown) <= limits.UNKNOWN_NAMES_MAX
-    for failures in (*lockouts._known.values(), *lockouts._unknown.values()):
-        assert 0 < failures.count <= limits.LOGIN_FAILURES_MAX
-        assert (failures.count == limits.LOGIN_FAILURES_MAX) == (failures.blocked_until is not None)
+    counts, blocked, unknown = lockouts._counts, lockouts._blocked, lockouts._unknown_blocked
+    assert blocked.keys() <= set(broker.users)
+    assert not unknown.keys() & set(broker.users)
+    assert not counts.keys() & (blocked.keys() | unknown.keys())
+    assert len(counts) <= limits.FAILED_NAMES_MAX and len(unknown) <= limits.FAILED_NAMES_MAX
+    assert all(0 < count < limits.LOGIN_FAILURES_MAX for count in counts.values())
 
 
 def _check_tokens(broker: Broker) -> None:

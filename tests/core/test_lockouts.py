@@ -211,36 +211,55 @@ def test_of_two_logins_at_the_same_time_one_succeeds() -> None:
         """)
 
 
-def test_names_without_account_are_bounded_and_the_oldest_is_forgotten(
+def test_blocked_names_without_account_are_bounded_and_the_oldest_is_forgotten(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(limits, "UNKNOWN_NAMES_MAX", 2)
+    monkeypatch.setattr(limits, "FAILED_NAMES_MAX", 2)
     lockouts = Lockouts({"yoda"}, 60)
-    for name in ("yoda", "a", "b"):
+    for name in ("yoda", "a", "b", "c"):
         for _ in range(3):
             lockouts.fail(name, 0)
-    lockouts.fail("c", 0)
     blocked = [name for name in ("yoda", "a", "b", "c") if lockouts.is_blocked(name, 0)]
-    assert blocked == ["yoda", "b"]
+    assert blocked == ["yoda", "b", "c"]
 
 
-def test_endless_names_are_cut_before_they_are_kept() -> None:
-    lockouts = Lockouts((), 60)
+def test_how_counts_are_forgotten_does_not_tell_real_names_from_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(limits, "FAILED_NAMES_MAX", 3)
+    lockouts = Lockouts({"yoda", "hans"}, 60)
+    candidates = ("yoda", "nobody", "somebody", "hans")
+    for name in (*candidates, *candidates):
+        assert not lockouts.fail(name, 0)
+    for number in range(3):
+        lockouts.fail(f"random{number}", 0)
+    assert [lockouts.fail(name, 0) for name in candidates] == [False] * 4
+    assert len(lockouts._counts) == 3
+
+
+def test_endless_names_are_cut_before_they_are_kept_and_never_to_a_real_one() -> None:
+    longest = "x" * limits.NAME_BYTES_MAX
+    lockouts = Lockouts({longest}, 60)
     for ending in "abc":
-        lockouts.fail("x" * limits.NAME_BYTES_MAX + ending, 0)
-    assert lockouts.is_blocked("x" * limits.NAME_BYTES_MAX, 0)
+        lockouts.fail(longest + "x" + ending, 0)
+    assert lockouts.is_blocked(longest + "x", 0)
+    assert not lockouts.is_blocked(longest, 0)
 
 
 def test_failures_stay_counted_when_accounts_come_and_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "UNKNOWN_NAMES_MAX", 2)
+    monkeypatch.setattr(limits, "FAILED_NAMES_MAX", 2)
     lockouts = Lockouts({"hans"}, 60)
     for name in ("hans", "luke"):
         for _ in range(limits.LOGIN_FAILURES_MAX):
             lockouts.fail(name, 0)
-    lockouts.change_users({"luke"})
+    lockouts.fail("vader", 0)
+    lockouts.change_users({"luke", "vader"})
+    assert not lockouts.fail("vader", 0)
+    assert lockouts.fail("vader", 0)
     assert lockouts.is_blocked("hans", 59)
-    for number in range(3):
-        lockouts.fail(f"stranger{number}", 0)
+    for number in range(2):
+        for _ in range(limits.LOGIN_FAILURES_MAX):
+            lockouts.fail(f"stranger{number}", 0)
     assert not lockouts.is_blocked("hans", 59), "the oldest of the strangers by now"
     assert lockouts.is_blocked("luke", 59)
     assert not lockouts.is_blocked("luke", 60)
@@ -249,11 +268,12 @@ def test_failures_stay_counted_when_accounts_come_and_go(monkeypatch: pytest.Mon
 def test_accounts_that_go_all_at_once_are_not_all_remembered(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(limits, "UNKNOWN_NAMES_MAX", 2)
+    monkeypatch.setattr(limits, "FAILED_NAMES_MAX", 2)
     names = [f"user{number}" for number in range(5)]
     lockouts = Lockouts(names, 60)
     for name in names:
-        lockouts.fail(name, 0)
+        for _ in range(limits.LOGIN_FAILURES_MAX):
+            lockouts.fail(name, 0)
     lockouts.change_users({"hans"})
-    assert len(lockouts._unknown) == 2
-    assert not lockouts._known
+    assert len(lockouts._unknown_blocked) == 2
+    assert not lockouts._blocked

@@ -7,72 +7,67 @@ from collections.abc import Collection
 from .. import limits
 
 
-class Failures:
-    """What is known of one name: how many failures in a row, and blocked until when."""
-
-    __slots__ = ("blocked_until", "count")
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.blocked_until: float | None = None
-
-
 class Lockouts:
     """Counts consecutive login failures per user name over all connections.
 
-    Names without an account are counted in the same way, so that nobody can tell them
-    from real ones; as there are endlessly many of those, the oldest of them is forgotten
-    beyond a bound. Names with an account are never forgotten for that.
+    Names without an account are counted, and blocked, in the same way, so that nobody can tell
+    them from real ones. As there are endlessly many of those, counts are bounded, and the oldest
+    is forgotten, of whichever name it is. So are the blocks of names without an account; one of a
+    real account lasts its time.
     """
 
     def __init__(self, users: Collection[str], block_seconds: float) -> None:
         self._users = users
         self._block_seconds = block_seconds
-        self._known: dict[str, Failures] = {}
-        self._unknown: dict[str, Failures] = {}
+        self._counts: dict[str, int] = {}
+        self._blocked: dict[str, float] = {}  # until when
+        self._unknown_blocked: dict[str, float] = {}
 
     def is_blocked(self, user: str, now: float) -> bool:
         """Whether nobody may log in under this name now."""
-        names, name = self._find(user)
-        failures = names.get(name)
-        if failures is None or failures.blocked_until is None:
+        name = self._key(user)
+        blocked = self._blocks_of(name)
+        if name not in blocked:
             return False
-        if now < failures.blocked_until:
+        if now < blocked[name]:
             return True
-        self.reset(user)
+        del blocked[name]
         return False
 
     def fail(self, user: str, now: float) -> bool:
         """Count a wrong password; return whether the name is blocked by it."""
-        names, name = self._find(user)
-        failures = names.setdefault(name, Failures())
-        assert failures.blocked_until is None, "a blocked name is refused, not counted"
-        failures.count += 1
-        if failures.count >= limits.LOGIN_FAILURES_MAX:
-            failures.blocked_until = now + self._block_seconds
-        self._forget_oldest()
-        return failures.blocked_until is not None
+        name = self._key(user)
+        blocked = self._blocks_of(name)
+        assert name not in blocked, "a blocked name is refused, not counted"
+        self._counts[name] = self._counts.get(name, 0) + 1
+        if self._counts[name] < limits.LOGIN_FAILURES_MAX:
+            _forget_oldest(self._counts)
+            return False
+        del self._counts[name]
+        blocked[name] = now + self._block_seconds
+        _forget_oldest(self._unknown_blocked)
+        return True
 
     def reset(self, user: str) -> None:
-        """Forget a name's failures: its password was right, or its block has ended."""
-        names, name = self._find(user)
-        names.pop(name, None)
+        """Forget a name's failures: its password was right."""
+        self._counts.pop(self._key(user), None)
 
     def change_users(self, users: Collection[str]) -> None:
-        """Other names have an account from now on; the failures of all names stay counted."""
+        """Other names have an account from now on; counts and blocks of all names stay."""
         self._users = users
-        for name in [name for name in self._known if name not in users]:
-            self._unknown[name] = self._known.pop(name)
-        for name in [name for name in self._unknown if name in users]:
-            self._known[name] = self._unknown.pop(name)
-        self._forget_oldest()
+        blocked = {**self._unknown_blocked, **self._blocked}
+        self._blocked = {name: until for name, until in blocked.items() if name in users}
+        self._unknown_blocked = {name: blocked[name] for name in blocked if name not in users}
+        _forget_oldest(self._unknown_blocked)
 
-    def _forget_oldest(self) -> None:
-        while len(self._unknown) > limits.UNKNOWN_NAMES_MAX:
-            del self._unknown[next(iter(self._unknown))]
+    def _blocks_of(self, name: str) -> dict[str, float]:
+        return self._blocked if name in self._users else self._unknown_blocked
 
-    def _find(self, user: str) -> tuple[dict[str, Failures], str]:
-        """Where this name is counted; a stranger's is cut, so that it can't fill memory."""
-        if user in self._users:
-            return self._known, user
-        return self._unknown, user[: limits.NAME_BYTES_MAX]
+    def _key(self, user: str) -> str:
+        """A stranger's name is cut, so that it can't fill memory, but never to a real one."""
+        return user[: limits.NAME_BYTES_MAX + 1]
+
+
+def _forget_oldest(names: dict[str, int] | dict[str, float]) -> None:
+    while len(names) > limits.FAILED_NAMES_MAX:
+        del names[next(iter(names))]
