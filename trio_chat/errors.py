@@ -47,6 +47,7 @@ class ErrorCode(Enum):
     TEXT_EMPTY = "text_empty"
     MAILBOX_FULL = "mailbox_full"
     NOT_STORED = "not_stored"
+    TOO_MANY_USERS = "too_many_users"
     BUSY = "busy"
 
     # -- Introductions (section 3.4)
@@ -126,6 +127,9 @@ _TEXTS = {
     ),
     ErrorCode.NOT_STORED: (
         "Error. The server could not store this, so it may not last. Please try again later"
+    ),
+    ErrorCode.TOO_MANY_USERS: (
+        "Error. There are too many users to list; 'whoelsesince' with a shorter time may list fewer"
     ),
     ErrorCode.BUSY: "Your message could not be delivered as the server is busy. Please try again",
     ErrorCode.INTRODUCE_SELF: "Error. Cannot start private messaging with self",

@@ -23,7 +23,11 @@ LINE_BYTES_MAX = 64 * 1024
 """One frame with its newline. JSON may escape one byte of text as six (``\\u001b``)."""
 
 SERVER_LINE_BYTES_MAX = 1024 * 1024
-"""The same from the server: the names of all users who may be online, in one reply."""
+"""The same from the server: the names of all users who may be online, in one reply, unless many
+of them are long and full of quotes."""
+
+USERS_UNMEASURED_MAX = 7900
+"""Names in one reply that fit such a line whatever they are; a list of more is measured."""
 
 LOGIN_LINE_BYTES_MAX = 16 * 1024
 """The same before login: enough for the longest name and password, fully escaped."""
@@ -336,6 +340,9 @@ HOLDERS_MAX = 200
 assert LINE_BYTES_MAX > 6 * TEXT_BYTES_MAX + 1024, "the longest text must fit a line"
 assert LOGIN_LINE_BYTES_MAX > 6 * (NAME_BYTES_MAX + PASSWORD_BYTES_MAX) + 1024
 assert SERVER_LINE_BYTES_MAX > CONNECTIONS_MAX * (NAME_BYTES_MAX + 4)
+assert SERVER_LINE_BYTES_MAX > USERS_UNMEASURED_MAX * (2 * NAME_BYTES_MAX + 3) + 1024, (
+    "names are printable, so JSON may double each of their bytes"
+)
 assert LINE_BYTES_MAX >= LOGIN_LINE_BYTES_MAX
 assert OUTBOX_BYTES_MAX > LINE_BYTES_MAX
 assert WINDOW_TEXT_BYTES_MAX >= TEXT_BYTES_MAX, "the longest message must fit the window"

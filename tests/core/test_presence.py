@@ -2,7 +2,10 @@
 
 import pytest
 
+from trio_chat import limits
 from trio_chat.core.presence import Presence
+from trio_chat.protocol.framing import encode_line
+from trio_chat.protocol.messages import Users
 
 from .playbook import Playbook
 
@@ -148,6 +151,29 @@ def test_whoelsesince_knows_long_sessions_that_began_before_the_time_asked_for()
     book.play("""
         hans: whoelsesince 2 1
             hans < users 2 [yoda]
+        """)
+
+
+@pytest.mark.parametrize("request_line", ["whoelse 2", "whoelsesince 2 60"])
+def test_a_list_that_does_not_fit_a_line_is_refused(
+    request_line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "USERS_UNMEASURED_MAX", 2)
+    book = Playbook("hans", "yoda", "luke", "vader")
+    fits = len(encode_line(Users(2, ("yoda", "luke", "vader")))) + 1  # and its newline
+    monkeypatch.setattr(limits, "SERVER_LINE_BYTES_MAX", fits)
+    book.play(f"""
+        hans: {request_line}
+            hans < users 2 [yoda luke vader]
+        """)
+    monkeypatch.setattr(limits, "SERVER_LINE_BYTES_MAX", fits - 1)
+    book.play(f"""
+        hans: {request_line.replace("2", "3", 1)}
+            hans < error too_many_users ...
+        close vader
+            ...
+        hans: whoelse 4
+            hans < users 4 [yoda luke]
         """)
 
 

@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 from .. import limits
 from ..errors import ErrorCode
 from ..protocol import messages as wire
+from ..protocol.framing import encode_line
 from . import commands
 from .beginning import Restored, Settings
 from .blocks import Blocks
@@ -240,11 +241,22 @@ class Broker:
     def _whoelse(self, session: Session, request: wire.WhoElse, now: float) -> None:
         if not request.unasked:
             session.deadline = now + self._settings.idle_seconds
-        self._outgoing.send(session.id, wire.Users(request.id, self._presence.others(session.user)))
+        self._list(session, request.id, self._presence.others(session.user))
 
     def _whoelsesince(self, session: Session, request: wire.WhoElseSince, now: float) -> None:
         users = self._presence.others_since(session.user, now - request.seconds)
-        self._outgoing.send(session.id, wire.Users(request.id, users))
+        self._list(session, request.id, users)
+
+    def _list(self, session: Session, id: int, users: tuple[str, ...]) -> None:
+        """Answer with names, unless they are too many for a line."""
+        reply = wire.Users(id, users)
+        if (
+            len(users) > limits.USERS_UNMEASURED_MAX
+            and len(encode_line(reply)) >= limits.SERVER_LINE_BYTES_MAX
+        ):
+            self._outgoing.refuse(session.id, id, ErrorCode.TOO_MANY_USERS)
+        else:
+            self._outgoing.send(session.id, reply)
 
     def _block(self, session: Session, request: wire.Block, now: float) -> None:
         if request.user == session.user:
