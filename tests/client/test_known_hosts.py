@@ -52,8 +52,11 @@ def test_a_changed_server_is_refused_and_the_remedy_works(known_hosts: KnownHost
     assert known_hosts.path.read_text() == f"{SERVER} {PRINT}\n"
 
     known_hosts.path.write_text("")
-    assert known_hosts.meet(SERVER, OTHER_PRINT) is not None
-    assert known_hosts.meet(SERVER, OTHER_PRINT) is None
+    with pytest.raises(HostChangedError):
+        known_hosts.meet(SERVER, OTHER_PRINT)
+    later = KnownHosts(known_hosts.path)
+    assert later.meet(SERVER, OTHER_PRINT) is not None
+    assert later.meet(SERVER, OTHER_PRINT) is None
 
 
 def test_two_servers_do_not_mix(known_hosts: KnownHosts) -> None:
@@ -81,11 +84,20 @@ def test_damaged_lines_are_passed_over(known_hosts: KnownHosts, data: bytes) -> 
 def test_where_nothing_can_be_written_that_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     known_hosts = KnownHosts(tmp_path / "file" / "state" / "known_hosts")
-    for _ in range(2):
-        assert known_hosts.meet(SERVER, PRINT) == (
-            f"First connection to {SERVER}, whose fingerprint is {PRINT}."
-            f" It can't be remembered in {known_hosts.path} (Not a directory)."
-        )
+    assert known_hosts.meet(SERVER, PRINT) == (
+        f"First connection to {SERVER}, whose fingerprint is {PRINT}."
+        f" It can't be remembered in {known_hosts.path} (Not a directory)."
+    )
+
+
+def test_who_was_met_in_this_run_is_known_without_a_file(tmp_path: Path) -> None:
+    """Or whoever answers when a connection was lost would be told a token and a password."""
+    (tmp_path / "file").write_text("")
+    known_hosts = KnownHosts(tmp_path / "file" / "state" / "known_hosts")
+    known_hosts.meet(SERVER, PRINT)
+    with pytest.raises(HostChangedError, match=f"known as {PRINT}"):
+        known_hosts.meet(SERVER, OTHER_PRINT)
+    assert known_hosts.meet(SERVER, PRINT) is None
 
 
 def test_a_file_that_cannot_be_read_stops(known_hosts: KnownHosts) -> None:

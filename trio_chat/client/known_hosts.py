@@ -2,7 +2,9 @@
 
 As with ssh: the first connection to a server is taken on trust and remembered; if another
 fingerprint shows up later, either the server was set up anew or somebody listens in, and only
-a person can tell which. So the client stops then, and says what to do.
+a person can tell which. So the client stops then, and says what to do. That holds for as long
+as it runs even if the file can't be written, or is changed meanwhile: who answers after a
+connection was lost is the one that was there before.
 
 One line for each server: its address, a blank, its fingerprint.
 """
@@ -22,7 +24,7 @@ class HostChangedError(FailureError):
 
 
 class KnownHosts:
-    """The file, read at every question: several clients may share it.
+    """Who was met in this run, and before it as the file says, which several clients may share.
 
     Attributes:
         path: of the file.
@@ -30,6 +32,7 @@ class KnownHosts:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._met: dict[str, str] = {}
 
     def meet(self, server: str, fingerprint: str) -> str | None:
         """Recognise a server, or remember it if it is new.
@@ -45,16 +48,17 @@ class KnownHosts:
             HostChangedError: if it is known by another fingerprint.
             FailureError: if the file is there and can't be read.
         """
-        known = self._read().get(server)
-        if known == fingerprint:
-            return None
-        if known is not None:
+        known = self._met.get(server) or self._read().get(server)
+        if known is not None and known != fingerprint:
             raise HostChangedError(
                 f"The server at {server} is not the one that it was: it shows {fingerprint}, but is"
                 f" known as {known}. Somebody may be listening in, or it was set up anew. Ask its"
                 " operator, who sees the right one with 'trio-chat-server fingerprint'; if the new"
                 f" one is right, remove the line of {server} from {self.path} and connect again."
             )
+        self._met[server] = fingerprint
+        if known is not None:
+            return None
         notice = f"First connection to {server}, whose fingerprint is {fingerprint}."
         try:
             self._append(server, fingerprint)
