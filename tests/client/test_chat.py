@@ -10,6 +10,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from trio_chat.client.chat import LOGOUT_SECONDS_MAX
+from trio_chat.client.notice import Kind
 from trio_chat.client.state import keys_path
 from trio_chat.client.status import Line
 from trio_chat.client.terminal import TerminalGone
@@ -256,6 +257,36 @@ async def test_the_server_has_gone_without_an_answer(
     ]
 
 
+@pytest.mark.parametrize("code", [ErrorCode.IDLE, ErrorCode.REPLACED])
+async def test_the_server_closes_the_session_without_an_answer(
+    scene: Scene, autojump_clock: MockClock, code: ErrorCode
+) -> None:
+    await scene.log_in()
+    scene.person.type("message hans 1")
+    await scene.server.expect(wire.Message)
+    text = code.describe(seconds=120)
+    scene.server.say(wire.Closed(code, text))
+    assert await scene.end() == 1
+    assert scene.person.screen == [
+        f"{text}. 1 request was not answered, so it may not have been done"
+    ]
+    notice = scene.person.notices[-1]
+    assert (notice.kind, notice.fields["code"]) == (Kind.CLOSED, code.value)
+    assert notice.fields["text"] == scene.person.screen[0]
+
+
+async def test_the_server_closes_the_session_instead_of_a_logout(
+    scene: Scene, autojump_clock: MockClock
+) -> None:
+    await scene.log_in()
+    scene.person.type("logout")
+    await scene.server.expect(wire.Logout)
+    text = ErrorCode.IDLE.describe(seconds=120)
+    scene.server.say(wire.Closed(ErrorCode.IDLE, text))
+    assert await scene.end() == 1
+    assert scene.person.screen == [text]
+
+
 async def test_the_server_closes_the_session(scene: Scene, autojump_clock: MockClock) -> None:
     await scene.log_in()
     text = ErrorCode.IDLE.describe(seconds=120)
@@ -280,6 +311,19 @@ async def test_a_server_that_breaks_the_protocol(scene: Scene, autojump_clock: M
     assert await scene.end() == 1
     (line,) = scene.person.screen
     assert line.startswith("Error. The server broke the protocol: ")
+
+
+async def test_a_server_that_breaks_the_protocol_instead_of_an_answer(
+    scene: Scene, autojump_clock: MockClock
+) -> None:
+    await scene.log_in()
+    scene.person.type("message hans 1")
+    message = await scene.server.expect(wire.Message)
+    scene.server.say(wire.Users(message.id, ()))
+    assert await scene.end() == 1
+    (line,) = scene.person.screen
+    assert line.startswith("Error. The server broke the protocol: ")
+    assert line.endswith("1 request was not answered, so it may not have been done")
 
 
 async def test_a_terminal_that_has_gone(scene: Scene, autojump_clock: MockClock) -> None:

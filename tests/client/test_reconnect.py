@@ -194,10 +194,25 @@ async def test_another_server_in_its_place_ends_it(
     patient: Scene, autojump_clock: MockClock
 ) -> None:
     await patient.begin()
-    patient.host.failures = [FailureError("The server is not the one that it was")]
+    patient.host.failures = [FailureError("The server is not the one that it was.")]
     patient.server.transport.close()
     assert await patient.end() == 1
-    assert patient.person.screen[-1] == "The server is not the one that it was"
+    assert patient.person.screen[-1] == "The server is not the one that it was."
+
+
+async def test_what_waited_is_told_if_another_server_is_there(
+    patient: Scene, autojump_clock: MockClock
+) -> None:
+    await patient.begin()
+    patient.host.failures = [FailureError("The server is not the one that it was.")]
+    patient.server.transport.close()
+    patient.person.type("message hans 1", "message hans 2")
+    assert await patient.end() == 1
+    assert patient.person.screen[-1] == (
+        "The server is not the one that it was."
+        " 2 requests were not answered, so they may not have been done"
+    )
+    assert patient.person.notices[-1].fields["code"] == "failure"
 
 
 async def test_who_wants_to_leave_does_not_wait_for_the_server(

@@ -132,10 +132,11 @@ class Chat:
         with trio.open_signal_receiver(*SIGNALS) as signals:
             await self._run_tasks(signals)
         assert self._ending is not None
-        if self._ending.notices:
+        ending = self._with_unanswered(self._ending)
+        if ending.notices:
             with suppress(TerminalGone):
-                await self._terminal.show(self._ending.notices)
-        return self._ending.status
+                await self._terminal.show(ending.notices)
+        return ending.status
 
     async def _run_tasks(self, signals: AsyncIterator[int]) -> None:
         async with trio.open_nursery() as nursery:
@@ -177,8 +178,19 @@ class Chat:
 
     def _connection_lost(self) -> Ending:
         if self._logout is not None:
-            return self._left()
+            return Ending(0)
         return Ending(1, (render.server_gone(),), server_gone=True)
+
+    def _with_unanswered(self, ending: Ending) -> Ending:
+        """The same ending, which says too how many requests it leaves unanswered."""
+        if not self._session.has_begun or self._links.alone:  # then it was said before
+            return ending
+        unanswered = self._session.unanswered
+        if self._logout is not None and self._logout.reply is None:
+            unanswered -= 1
+        if not unanswered:
+            return ending
+        return Ending(ending.status or 1, render.with_unanswered(ending.notices, unanswered))
 
     # -- What the server says ----------------------------------------------------------------
 
@@ -196,10 +208,9 @@ class Chat:
         return ending
 
     async def _end_without_server(self, ending: Ending) -> Ending:
-        unanswered = self._session.unanswered if self._session.has_begun else 0
-        notices = render.with_unanswered(ending.notices, unanswered)
         if not self._transfers.is_used and self._links.is_empty:
-            return Ending(1, notices)
+            return ending
+        notices = self._with_unanswered(ending).notices
         self._links.alone = True
         self._session.close()
         self._board.update(line=Line.GONE, online=None)
@@ -225,7 +236,7 @@ class Chat:
                 if ending is not None:
                     return ending
                 if self._logout is not None and self._logout.reply is not None:
-                    return self._left()
+                    return Ending(0)
         except ConnectionLost:
             return self._connection_lost()
 
@@ -405,14 +416,7 @@ class Chat:
             with trio.move_on_after(LOGOUT_SECONDS_MAX):
                 self._logout = await self._session.send(wire.Logout(UNNUMBERED))
                 await trio.sleep_forever()
-        return self._left()
-
-    def _left(self) -> Ending:
-        """The end after a logout, whether the server could still answer it or not."""
-        unanswered = self._session.unanswered
-        if self._logout is not None and self._logout.reply is None:
-            unanswered -= 1
-        return Ending(1, (render.unconfirmed(unanswered),)) if unanswered else Ending(0)
+        return Ending(0)  # whether the server could still answer it or not
 
     async def _watch_terminal(self, gone: trio.Event) -> Ending:
         await gone.wait()

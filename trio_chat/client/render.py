@@ -345,11 +345,13 @@ def server_gone() -> Notice:
 
 def with_unanswered(notices: Sequence[Notice], unanswered: int) -> tuple[Notice, ...]:
     """The same notices of an end, which say too how much it leaves unanswered."""
-    if not unanswered:
-        return tuple(notices)
+    if not notices:
+        return (unconfirmed(unanswered),)
     *others, last = notices
-    line = f"{last.lines[-1]}. {_unconfirmed(unanswered)}"
-    return (*others, error("server_gone", line))
+    line = f"{last.lines[-1].removesuffix('.')}. {_unconfirmed(unanswered)}"
+    lines = (*last.lines[:-1], line)
+    fields = {**last.fields, "text": "\n".join(lines)}
+    return (*others, msgspec.structs.replace(last, lines=lines, fields=fields))
 
 
 def reconnecting(reason: Notice) -> Notice:
