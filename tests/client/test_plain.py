@@ -213,3 +213,17 @@ async def test_echo_comes_back_after_a_cancelled_question(
     with trio.move_on_after(0.01):
         await terminal.ask("Password: ", secret=True)
     assert _echoes(file)
+
+
+async def test_a_window_that_is_closed_at_a_question_is_the_end_of_the_input(pipes: Pipes) -> None:
+    keyboard, file = os.openpty()
+    terminal = PlainTerminal(file, file, pipes.terminal._output)
+    async with trio.open_nursery() as nursery:
+
+        async def ask() -> None:
+            assert await terminal.ask("Password: ", secret=True) is None
+
+        nursery.start_soon(ask)
+        await trio.testing.wait_all_tasks_blocked()
+        os.close(keyboard)
+    os.close(file)

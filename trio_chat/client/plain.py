@@ -16,7 +16,7 @@ import os
 import select
 import termios
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 
 import trio
 
@@ -174,4 +174,5 @@ def _echo_off(file: int) -> Iterator[None]:
     try:
         yield
     finally:
-        termios.tcsetattr(file, termios.TCSADRAIN, before)
+        with suppress(termios.error):  # there may be no terminal any more
+            termios.tcsetattr(file, termios.TCSADRAIN, before)
