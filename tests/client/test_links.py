@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import AsyncGenerator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import NoReturn
 
@@ -13,6 +15,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from trio_chat import limits
 from trio_chat.client import render
+from trio_chat.client.chat import LOGOUT_SECONDS_MAX
 from trio_chat.client.links import Links
 from trio_chat.client.status import Board
 from trio_chat.errors import ErrorCode
@@ -504,6 +507,29 @@ async def test_requests_that_had_no_answer_are_told_of_when_the_server_goes(
     hans.type("logout")
     assert await hans.end() == 1
     await luke.sees("Private messaging with hans has ended: the other user has logged out")
+
+
+async def test_a_second_signal_does_not_wait_for_a_peer_that_does_not_answer(
+    party: Party, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send, signals = trio.open_memory_channel[int](1)
+    (luke,) = await party.join("luke")
+    monkeypatch.setattr(trio, "open_signal_receiver", lambda *_: nullcontext(signals))
+    (hans,) = await party.join("hans")
+    await _start(hans, luke)
+    for transport in party.network.transports[0]:
+        transport.capacity_bytes = 0
+    hans.type("private luke hi")
+    await wait_all_tasks_blocked()
+    send.send_nowait(signal.SIGINT)
+    await luke.sees("hans logged out")
+    before = trio.current_time()
+    await trio.sleep(LOGOUT_SECONDS_MAX / 2)
+    assert hans.status is None
+    send.send_nowait(signal.SIGINT)
+    assert await hans.end() == 130
+    assert trio.current_time() == before + LOGOUT_SECONDS_MAX / 2
+    await party.settle(10)
 
 
 # -- Redirected input ------------------------------------------------------------------------

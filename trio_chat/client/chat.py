@@ -1,15 +1,23 @@
 """From login to logout: the tasks of a client.
 
 Theory of operation: these tasks run side by side, and the first that returns decides how
-the client ends (`Ending`); the others are cancelled then, an open prompt included.
+the client ends (`Ending`); links are closed and the others are cancelled then, an open prompt
+included. Only a signal for which that takes too long decides anew.
 
 - `_read` shows what the server sends, then acknowledges it: it alone receives. If the connection
   is lost, it makes another one (`reconnect`), while what the person types waits.
 - `_converse` asks for name and password, then turns lines into requests.
 - `_watch_signals` turns Ctrl-C and the like into a logout.
-- `Session.run` sends what the server does not take at once; it never ends by itself.
-- `Links.run` holds the direct connections to other users. While there is one, the client goes
-  on though its server is lost for good.
+- `_watch_terminal`, once for links and once for transfers, ends the client if they find that
+  nobody can read any more what they show.
+
+The end of others ends nothing:
+
+- `Session.run` sends what the server does not take at once.
+- `Links.run` holds the direct connections to other users, and `Transfers.run` downloads and
+  registrations. While there are any, the client goes on though its server is lost for good.
+- `Peering.serve`, from the login on, lets in those who were introduced, each in a task of its own.
+- `_ask_who_is_online` asks that after each login, and is done.
 
 Replies are shown by `_read`, in the order in which the server sent them, and only then
 does whoever waits for one go on; so the prompt that follows a refused password, or the
@@ -143,9 +151,10 @@ class Chat:
 
             async def run_until_end(task: Callable[[], Awaitable[Ending]]) -> None:
                 ending = await self._run_to_ending(task)
-                if self._ending is None:
+                has_no_patience = ending.status >= 128
+                if self._ending is None or has_no_patience:
                     self._ending = ending
-                    await self._links.close(LOGOUT_SECONDS_MAX)
+                    await self._links.close(0 if has_no_patience else LOGOUT_SECONDS_MAX)
                     # What stands on the screen has to be remembered, or it would come again.
                     if self._showing.locked():
                         with trio.move_on_after(LOGOUT_SECONDS_MAX):
