@@ -257,6 +257,17 @@ async def test_the_server_has_gone_without_an_answer(
     ]
 
 
+async def test_last_words_do_not_wait_for_a_screen_that_takes_none(
+    scene: Scene, autojump_clock: MockClock
+) -> None:
+    await scene.log_in()
+    scene.person.slow_seconds = 1000.0
+    before = trio.current_time()
+    scene.server.transport.close()
+    assert await scene.end() == 1
+    assert trio.current_time() == before + LOGOUT_SECONDS_MAX
+
+
 @pytest.mark.parametrize("code", [ErrorCode.IDLE, ErrorCode.REPLACED])
 async def test_the_server_closes_the_session_without_an_answer(
     scene: Scene, autojump_clock: MockClock, code: ErrorCode

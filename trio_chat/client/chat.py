@@ -142,7 +142,7 @@ class Chat:
         assert self._ending is not None
         ending = self._with_unanswered(self._ending)
         if ending.notices:
-            with suppress(TerminalGone):
+            with trio.move_on_after(LOGOUT_SECONDS_MAX), suppress(TerminalGone):
                 await self._terminal.show(ending.notices)
         return ending.status
 

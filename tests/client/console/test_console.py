@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import sys
+import termios
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import trio
+from trio.testing import MockClock
 
 from tests.client.scripted import SECONDS_MAX, WELCOME, ScriptedServer
-from trio_chat.client.console.console import Look, open_console
+from trio_chat.client.console.console import PATIENCE_SECONDS, Look, open_console
 from trio_chat.client.render import info
+from trio_chat.client.status import Status
 from trio_chat.client.terminal import TerminalGone
 from trio_chat.protocol import messages as wire
 
@@ -408,20 +415,92 @@ async def test_the_name_may_be_given_before(tmp_path: Path) -> None:
         assert window.lines[0] == "Password:"
 
 
-async def test_what_can_not_be_laid_out_does_not_count_as_shown(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Or it would be acknowledged, and lost."""
+@contextmanager
+def _terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[int, int]]:
+    """The standard files, which are a terminal now: its keyboard's end and its own."""
     keyboard, terminal = os.openpty()
     try:
         with os.fdopen(os.dup(terminal)) as stdin, os.fdopen(os.dup(terminal), "w") as stdout:
             monkeypatch.setattr(sys, "stdin", stdin)
             monkeypatch.setattr(sys, "stdout", stdout)
-            async with open_console(Look()) as console:
-                await console.show([info("fine")])
-                monkeypatch.delattr(console, "_layout")
-                with pytest.raises(TerminalGone):
-                    await console.show([info("lost")])
+            yield keyboard, terminal
     finally:
         close(keyboard, terminal)
+
+
+async def test_what_can_not_be_laid_out_does_not_count_as_shown(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Or it would be acknowledged, and lost."""
+    with _terminal(monkeypatch):
+        async with open_console(Look()) as console:
+            await console.show([info("fine")])
+            monkeypatch.delattr(console, "_layout")
+            with pytest.raises(TerminalGone):
+                await console.show([info("lost")])
     assert "AttributeError" in caplog.text
+
+
+# -- A terminal that takes no output ---------------------------------------------------------
+
+TOO_MUCH = ["x" * 70] * 10_000
+"""More lines than the system keeps for a terminal."""
+
+
+@pytest.mark.parametrize("has_prompt", [True, False])
+async def test_a_terminal_that_takes_no_output_can_be_left(
+    monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock, has_prompt: bool
+) -> None:
+    with _terminal(monkeypatch) as (_, terminal):
+        before = termios.tcgetattr(terminal)
+        async with open_console(Look()) as console:
+            with trio.move_on_after(1) as scope:
+                async with trio.open_nursery() as nursery:
+                    if has_prompt:
+                        nursery.start_soon(console.read_line)
+                    nursery.start_soon(console.show, [info(line) for line in TOO_MUCH])
+            assert scope.cancelled_caught
+            if has_prompt:
+                with pytest.raises(TerminalGone):
+                    await console.show([info("more")])
+        assert termios.tcgetattr(terminal) == before
+    assert trio.current_time() == 1 + PATIENCE_SECONDS
+
+
+async def test_only_the_latest_status_waits_for_a_slow_terminal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with _terminal(monkeypatch):
+        async with open_console(Look()) as console:
+            taken: list[Status] = []
+            take = console._take_status
+
+            def take_and_note() -> None:
+                take()
+                taken.append(console._status)
+
+            monkeypatch.setattr(console, "_take_status", take_and_note)
+            may_go_on = threading.Event()
+            console._loop.call_soon_threadsafe(may_go_on.wait)
+            for number in range(100):
+                console.status(Status(user=f"user{number}"))
+            may_go_on.set()
+            await console.show([info("after that")])
+            console.status(Status(user="last"))
+            await console.show([info("after that")])
+            assert [status.user for status in taken] == ["user99", "last"]
+
+
+async def test_a_client_whose_terminal_takes_no_output_can_be_ended(tmp_path: Path) -> None:
+    async with open_stage(tmp_path) as (window, server):
+        await _log_in(window, server)
+        window.stop_reading()
+        server.say(*(wire.Delivery(n, "hans", "c", n, "x" * 70) for n in range(1, 10_000)))
+        while not window.has_unread:  # noqa: ASYNC110  # it writes more than can be kept
+            await trio.sleep(0.01)
+        window.process.terminate()
+        while not isinstance(await server.next(), wire.Logout):
+            continue
+        window.process.terminate()
+        assert await window.end() == 128 + signal.SIGTERM
+        assert window.echoes

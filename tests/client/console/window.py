@@ -41,6 +41,7 @@ class Window:
         self._screen = pyte.HistoryScreen(columns, ROWS, history=10_000, ratio=1)
         self._stream = pyte.ByteStream(self._screen)
         self._changed = trio.Event()
+        self._reading = trio.CancelScope()
 
     @property
     def lines(self) -> list[str]:
@@ -116,16 +117,27 @@ class Window:
 
     async def draw(self) -> None:
         """Take the client's output, as a terminal does; runs until it is cancelled."""
-        while True:
-            try:
-                await trio.lowlevel.wait_readable(self._keyboard)
-            except trio.ClosedResourceError:
-                return
-            data = os.read(self._keyboard, 65536)
-            self.output += data
-            self._stream.feed(data)
-            self._changed.set()
-            self._changed = trio.Event()
+        with self._reading:
+            while True:
+                try:
+                    await trio.lowlevel.wait_readable(self._keyboard)
+                except trio.ClosedResourceError:
+                    return
+                data = os.read(self._keyboard, 65536)
+                self.output += data
+                self._stream.feed(data)
+                self._changed.set()
+                self._changed = trio.Event()
+
+    def stop_reading(self) -> None:
+        """Take no more output."""
+        self._reading.cancel()
+
+    @property
+    def has_unread(self) -> bool:
+        """Whether there is output that was not taken."""
+        count = fcntl.ioctl(self._keyboard, termios.FIONREAD, b"\0" * 4)
+        return count != b"\0" * 4
 
 
 _ENVIRONMENT = {

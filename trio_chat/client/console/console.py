@@ -10,8 +10,12 @@ screen, and no lock:
   has reported back that the lines were written.
 - `status` is kept for the line below the prompt, for completion, and for alerts.
 - `ask` and `read_line` open a prompt and wait for its end. Cancelling them ends it; they
-  always wait until the thread is done with it. What was typed ahead of a prompt, or
+  wait until the thread is done with it. What was typed ahead of a prompt, or
   pasted for several, is kept for the next ones.
+
+A terminal that takes no output holds the thread up in the middle of a write, which nothing can
+end. Whoever wants to leave waits `PATIENCE_SECONDS` for it; then the thread is abandoned, and ends
+with the process.
 
 Ctrl-C becomes the signal that it is without a prompt, so that it means the same at any
 moment; `app` watches for it. While no prompt is open the keyboard is silent, so nothing
@@ -28,7 +32,6 @@ import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +61,9 @@ from .layout import Layout, in_columns
 from .palette import NoPalette, Palette, palette_for
 from .toolbar import toolbar
 
+PATIENCE_SECONDS = 3.0
+"""How long the thread may take to end a prompt, or itself, before it counts as stuck."""
+
 
 class Look(Struct, frozen=True):
     """What a person has decided about their screen.
@@ -86,9 +92,13 @@ class Console:
     shows_status = True
 
     def __init__(self, look: Look) -> None:
-        self._screen = _Screen.from_pty(sys.stdout, term=os.environ.get("TERM"))
+        # Not `sys.stdout` itself, which the interpreter can't flush at its end if a thread that
+        # is stuck holds it.
+        output = open(sys.stdout.fileno(), "w", encoding=sys.stdout.encoding, closefd=False)  # noqa: SIM115
+        self._screen = _Screen.from_pty(output, term=os.environ.get("TERM"))
         self._screen.enable_cpr = False
-        self._status = Status()
+        self._status = self._latest_status = Status()
+        self._has_news = False
         self._question = Question()
         palette: Palette = NoPalette()
         if look.colour:
@@ -118,6 +128,7 @@ class Console:
         self._open: PromptSession[str] | None = None
         self._ending = False
         self._gone = False
+        self._stuck = False
         # Made here and run in the thread: what is asked of it sooner waits for it.
         self._loop = asyncio.new_event_loop()
         self._stopped = asyncio.Event()
@@ -129,13 +140,19 @@ class Console:
         return await self._prompt(self._lines, PROMPT)
 
     def status(self, status: Status) -> None:
-        self._loop.call_soon_threadsafe(self._set_status, status)
+        # The thread may be slow, and wants to know the latest one only.
+        self._latest_status = status
+        if not self._has_news:
+            self._has_news = True
+            self._loop.call_soon_threadsafe(self._take_status)
 
     async def show(self, notices: Sequence[Notice]) -> None:
         shown = [notice for notice in notices if notice.lines]
         if not shown:
             await trio.lowlevel.checkpoint()
             return
+        if self._stuck:
+            raise TerminalGone
         finished, written = trio.Event(), list[bool]()
         self._loop.call_soon_threadsafe(self._show, shown, written, self._report_to(finished))
         await finished.wait()
@@ -159,8 +176,9 @@ class Console:
         finally:
             if not finished.is_set():
                 self._loop.call_soon_threadsafe(self._end_prompt)
-                with trio.CancelScope(shield=True):
+                with trio.move_on_after(PATIENCE_SECONDS, shield=True):
                     await finished.wait()
+                self._stuck = not finished.is_set()
         if self._gone:
             raise TerminalGone
         return tasks[0].result()
@@ -186,9 +204,10 @@ class Console:
             runner.run(self._stopped.wait())
         self._write(FOCUS_OFF)
 
-    def stop(self) -> None:
-        """Let the thread end; no other call may be under way."""
+    def stop(self) -> float:
+        """Let the thread end, and say by when it has; no other call may be under way."""
         self._loop.call_soon_threadsafe(self._stopped.set)
+        return trio.current_time() + (0 if self._stuck else PATIENCE_SECONDS)
 
     async def _run_prompt(self, session: PromptSession[str], prompt: str) -> str | None:
         session.app.erase_when_done = False
@@ -220,8 +239,9 @@ class Console:
             app.erase_when_done = not app.current_buffer.text
             app.exit(result="")
 
-    def _set_status(self, status: Status) -> None:
-        self._status = status
+    def _take_status(self) -> None:
+        self._has_news = False  # first, so that what comes from now on is not missed
+        self._status = status = self._latest_status
         self._alerts.user = status.user
         # A toolbar that is empty would still take a line.
         shown = (lambda: toolbar(self._status, self._columns)) if status.user else None
@@ -306,15 +326,21 @@ class _Screen(Vt100_Output):
 async def open_console(look: Look) -> AsyncGenerator[Console, None]:
     """A `Console` on standard input and output, which must be terminals."""
     console = Console(look)
+    patience = trio.CancelScope(shield=True)
+
+    async def run_thread() -> None:
+        with patience:
+            await trio.to_thread.run_sync(
+                console.run_thread, thread_name="console", abandon_on_cancel=True
+            )
+
     with _silent_keyboard(sys.stdin.fileno()):
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(
-                partial(trio.to_thread.run_sync, thread_name="console"), console.run_thread
-            )
+            nursery.start_soon(run_thread)
             try:
                 yield console
             finally:
-                console.stop()
+                patience.deadline = console.stop()
 
 
 @contextmanager
@@ -331,7 +357,7 @@ def _silent_keyboard(file: int) -> Iterator[None]:
         yield
     finally:
         with suppress(termios.error):  # there may be no terminal any more
-            termios.tcsetattr(file, termios.TCSADRAIN, before)
+            termios.tcsetattr(file, termios.TCSANOW, before)  # it may take no output for ever
 
 
 class _Hide(Processor):
