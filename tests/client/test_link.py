@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 import trio
@@ -297,6 +297,24 @@ async def test_a_side_that_does_not_take_the_goodbye_does_not_hold_it_up(
     assert end.ending is Ending.STOPPED_BY_US
     assert end.at == limits.DRAIN_SECONDS_MAX
     assert end.link.unanswered == 1
+
+
+@pytest.mark.parametrize(("count", "seconds", "unanswered"), [(4, 6.0, 0), (10, 8.0, 5)])
+async def test_an_end_waits_while_acknowledgements_come_and_not_for_ever(
+    autojump_clock: MockClock, count: int, seconds: float, unanswered: int
+) -> None:
+    async with scripted() as (end, script):
+        for number in range(count):
+            await end.link.send(str(number))
+        end.link.stop()
+        with suppress(trio.BrokenResourceError):
+            for id in range(1, count + 1):
+                await trio.sleep(1.5)
+                script.say(PrivateAck(id))
+        script.transport.close()
+    assert end.ending is Ending.STOPPED_BY_US
+    assert end.at == seconds
+    assert end.link.unanswered == unanswered
 
 
 async def test_a_lost_connection_ends_it(autojump_clock: MockClock) -> None:

@@ -6,8 +6,8 @@ doubles nothing, and a link is never resumed on another: so each message is show
 
 An end that either side wants is said (`Bye`). Whoever is told so says what they still have to
 say and closes their half; then the other closes too. So what either side sent before arrives
-and is acknowledged. An end that nobody wanted is noticed by TCP, or as a message that stays
-without its acknowledgement.
+and is acknowledged, unless that takes too long. An end that nobody wanted is noticed by TCP, or as
+a message that stays without its acknowledgement.
 """
 
 from __future__ import annotations
@@ -36,6 +36,9 @@ from ..protocol.peer import (
 
 _UNANSWERED_BYTES_MAX = limits.OUTBOX_BYTES_MAX // 2
 """What may wait for acknowledgements, so that a peer that does not read fills no outbox."""
+
+_END_SECONDS_MAX = limits.PEER_CONNECT_SECONDS_MAX - limits.DRAIN_SECONDS_MAX
+"""How long an end may take on a slow way; who wants another link to the same user waits for it."""
 
 
 class Ending(Enum):
@@ -82,6 +85,7 @@ class Link:
         self._unanswered_bytes = 0
         self._changed = trio.Event()
         self._life = trio.CancelScope()
+        self._over_at = math.inf
 
     @property
     def unanswered(self) -> int:
@@ -213,6 +217,8 @@ class Link:
         while self._sent and self._last_id - len(self._sent) < id:
             _, size = self._sent.popleft()
             self._unanswered_bytes -= size
+            if self.ending is not None:  # while it comes in, more may
+                self._life.deadline = min(self._over_at, self._next_deadline())
         self._change()
 
     async def _watch(self) -> None:
@@ -229,8 +235,13 @@ class Link:
         """Note why it ends, the first time; what was said may still go out for a while."""
         if self.ending is None:
             self.ending = ending
-            self._life.deadline = trio.current_time() + limits.DRAIN_SECONDS_MAX
+            self._over_at = trio.current_time() + _END_SECONDS_MAX
+            self._life.deadline = self._next_deadline()
             self._change()
+
+    @staticmethod
+    def _next_deadline() -> float:
+        return trio.current_time() + limits.DRAIN_SECONDS_MAX
 
     def _change(self) -> None:
         self._changed.set()
