@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import os
 import stat
 from pathlib import Path
 
@@ -115,6 +117,26 @@ def test_a_directory_that_goes_away_is_told_once(path: Path) -> None:
     keys.add([_key(2)])
     assert _key(2) in keys
     assert keys.notice is None
+
+
+def test_a_full_disk_keeps_the_file_and_leaves_no_other(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ShownKeys(path).add([_key(1)])
+    with path.open("ab") as file:
+        file.write(b"torn")
+    before = path.read_bytes()
+
+    def write(file: int, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "write", write)
+    keys = ShownKeys(path)
+    assert keys.notice is not None
+    assert "No space left on device" in keys.notice
+    assert _key(1) in keys
+    assert list(path.parent.iterdir()) == [path]
+    assert path.read_bytes() == before
 
 
 def test_each_server_and_user_has_a_file_with_a_safe_name(tmp_path: Path) -> None:

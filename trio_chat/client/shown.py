@@ -24,6 +24,7 @@ from pathlib import Path
 import msgspec
 
 from .. import limits
+from .state import replace_file, write_all
 
 Key = tuple[str, str, int]
 """What names a message for ever: its sender, the sender's client, and that one's number."""
@@ -95,19 +96,13 @@ class ShownKeys:
     def _append(self, path: Path, keys: list[Key]) -> None:
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
-            _write_all(file, msgspec.json.Encoder().encode_lines(keys))
+            write_all(file, msgspec.json.Encoder().encode_lines(keys))
         finally:
             os.close(file)
         self._lines_in_file += len(keys)
 
     def _rewrite(self, path: Path) -> None:
-        temporary = path.with_suffix(f".{os.getpid()}.new")
-        file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        try:
-            _write_all(file, msgspec.json.Encoder().encode_lines(list(self._keys)))
-        finally:
-            os.close(file)
-        temporary.replace(path)
+        replace_file(path, msgspec.json.Encoder().encode_lines(list(self._keys)))
         self._lines_in_file = len(self._keys)
 
     def _give_up(self, error: OSError) -> None:
@@ -116,8 +111,3 @@ class ShownKeys:
             " one may be shown again after a restart"
         )
         self.path = None
-
-
-def _write_all(file: int, data: bytes) -> None:
-    while data:
-        data = data[os.write(file, data) :]

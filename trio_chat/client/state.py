@@ -1,8 +1,12 @@
-"""Where the client keeps what it remembers of an account, which is a user on a server."""
+"""Where the client keeps what it remembers of an account, which is a user on a server.
+
+And how it writes that.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 
@@ -30,3 +34,28 @@ def identity_directory(directory: Path, server: str, user: str) -> Path:
 def _digest(server: str, user: str) -> str:
     """A name for an account that is safe on any file system, whatever the user's is."""
     return hashlib.sha256(f"{server}\n{user}".encode()).hexdigest()[:32]
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Write a file that only its owner reads; it holds all of it, or what it held before.
+
+    Raises:
+        OSError: if that does not work; nothing is left of it then.
+    """
+    temporary = path.with_suffix(f".{os.getpid()}.new")
+    try:
+        file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        try:
+            write_all(file, data)
+        finally:
+            os.close(file)
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_all(file: int, data: bytes) -> None:
+    """Write to a descriptor until nothing is left."""
+    while data:
+        data = data[os.write(file, data) :]

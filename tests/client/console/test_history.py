@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -75,3 +77,16 @@ def test_a_file_that_can_not_be_used_keeps_nobody_from_typing(tmp_path: Path) ->
         assert _lines(history) == []
         history.append_string("whoelse")
         assert _lines(history) == ["whoelse"]
+
+
+def test_a_full_disk_leaves_no_other_file(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path.parent.mkdir()
+    path.write_bytes(b'"one"\n"torn')
+
+    def write(file: int, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "write", write)
+    assert _lines(LineHistory(path)) == []
+    assert list(path.parent.iterdir()) == [path]
+    assert path.read_bytes() == b'"one"\n"torn'

@@ -20,6 +20,7 @@ import msgspec
 from prompt_toolkit.history import History
 
 from ... import limits
+from ..state import replace_file, write_all
 
 _decoder: msgspec.json.Decoder[str] = msgspec.json.Decoder(str)
 _encoder = msgspec.json.Encoder()
@@ -54,7 +55,7 @@ class LineHistory(History):
         if self._path is None or not _may_be_stored(string):
             return
         with suppress(OSError, UnicodeEncodeError):  # the latter: bytes that are no text
-            _write(self._path, [string], os.O_APPEND)
+            _append(self._path, string)
 
 
 def _may_be_stored(line: str) -> bool:
@@ -72,17 +73,14 @@ def _load(path: Path) -> list[str]:
             lines.append(_decoder.decode(row))
     latest = lines[-limits.HISTORY_LINES_MAX :]
     if len(lines) > 2 * limits.HISTORY_LINES_MAX or not data.endswith(b"\n"):
-        temporary = path.with_suffix(f".{os.getpid()}.new")
-        _write(temporary, latest, os.O_TRUNC)
-        temporary.replace(path)
+        replace_file(path, _encoder.encode_lines(latest))
     return latest
 
 
-def _write(path: Path, lines: list[str], how: int) -> None:
-    file = os.open(path, os.O_WRONLY | os.O_CREAT | how, 0o600)
+def _append(path: Path, line: str) -> None:
+    data = _encoder.encode_lines([line])
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
-        data = _encoder.encode_lines(lines)
-        while data:
-            data = data[os.write(file, data) :]
+        write_all(file, data)
     finally:
         os.close(file)
