@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import ssl
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from trio_chat.net import identity
 from trio_chat.net.identity import Identity, IdentityError, fingerprint, load_or_make
 from trio_chat.net.tls import server_context
 
@@ -35,6 +39,34 @@ def test_a_start_that_was_cut_off_between_both_files_is_made_good(tmp_path: Path
     load_or_make(tmp_path, "server")
     (tmp_path / "certificate.pem").unlink()
     server_context(load_or_make(tmp_path, "server"))
+
+
+def test_two_that_start_at_once_get_the_same_and_it_fits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    others: list[Future[Identity]] = []
+    generate = Ed25519PrivateKey.generate
+
+    def generate_late() -> Ed25519PrivateKey:
+        """The other one starts now, and is done first unless it has to wait."""
+        if not others:
+            others.append(executor.submit(load_or_make, tmp_path, "other"))
+            with suppress(TimeoutError):
+                others[0].result(0.2)
+        return generate()
+
+    monkeypatch.setattr(identity, "Ed25519PrivateKey", SimpleNamespace(generate=generate_late))
+    with ThreadPoolExecutor() as executor:
+        made = load_or_make(tmp_path, "one")
+        assert others[0].result().fingerprint == made.fingerprint
+    server_context(made)
+
+
+def test_a_key_without_a_certificate_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "key.pem").write_text("x" * 10_000)
+    (tmp_path / "key.pem").chmod(0o644)
+    server_context(load_or_make(tmp_path, "server"))
+    assert (tmp_path / "key.pem").stat().st_mode & 0o777 == 0o600
 
 
 def test_a_name_may_be_long(tmp_path: Path) -> None:

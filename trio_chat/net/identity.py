@@ -7,11 +7,13 @@ or got it over a connection that they trust, knows the other end again, as with 
 from __future__ import annotations
 
 import base64
+import fcntl
 import hashlib
 import os
 import ssl
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import BinaryIO
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
@@ -98,10 +100,35 @@ def load_or_make(directory: Path, name: str) -> Identity:
 
 
 def _make(certificate_path: Path, key_path: Path, name: str) -> None:
-    key = Ed25519PrivateKey.generate()
+    file = os.open(key_path, os.O_WRONLY | os.O_CREAT, 0o600)
+    with os.fdopen(file, "wb") as key_stream:
+        # Of several processes one makes both; the others wait here, and then have them.
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if certificate_path.exists():
+            return
+        key = Ed25519PrivateKey.generate()
+        os.fchmod(file, 0o600)  # it may have been there before
+        os.ftruncate(file, 0)
+        _write(
+            key_stream,
+            key.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption(),
+            ),
+        )
+        # The certificate comes last: while there is none, both are made again.
+        temporary = certificate_path.with_suffix(".new")
+        file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(file, "wb") as stream:
+            _write(stream, _certificate(key, name).public_bytes(serialization.Encoding.PEM))
+        temporary.replace(certificate_path)
+
+
+def _certificate(key: Ed25519PrivateKey, name: str) -> x509.Certificate:
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name[:64])])
     now = datetime.now(UTC)
-    certificate = (
+    return (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(subject)
@@ -112,24 +139,9 @@ def _make(certificate_path: Path, key_path: Path, name: str) -> None:
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .sign(key, None)
     )
-    _write(
-        key_path,
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        ),
-    )
-    # The certificate comes last: while there is none, both are made again.
-    _write(certificate_path, certificate.public_bytes(serialization.Encoding.PEM))
 
 
-def _write(path: Path, data: bytes) -> None:
-    """Write a file that only its owner reads, all of it or nothing."""
-    temporary = path.with_suffix(".new")
-    file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(file, "wb") as stream:
-        stream.write(data)
-        stream.flush()
-        os.fsync(stream.fileno())
-    temporary.replace(path)
+def _write(stream: BinaryIO, data: bytes) -> None:
+    stream.write(data)
+    stream.flush()
+    os.fsync(stream.fileno())
