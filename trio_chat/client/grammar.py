@@ -148,12 +148,16 @@ def _search_chunks(rest: str) -> wire.Search:
 
 
 def _private(user: str, text: str) -> Private | DownloadChunks:
-    """A message, or ``download <filename> <chunk>`` if its words are exactly that."""
+    """A message, or ``download <filename> <chunk>`` if it is exactly that.
+
+    A name with blanks has to stand in quotes here, or many a message would be a download.
+    """
     first, rest = words.first_word(text)
-    if first == "download" and words.NAME_AND_CHUNKS.fullmatch(rest):
-        name, chunks = words.name_and_chunks(rest)
-        if words.GAP.search(name) is None and words.GAP.search(chunks) is None:
-            return DownloadChunks(words.user(user), name, chunks)
+    found = words.NAME_AND_CHUNKS.fullmatch(rest)
+    if first == "download" and found is not None:
+        is_one = words.GAP.search(found[1]) is None or words.is_quoted(found[1])
+        if is_one and words.GAP.search(found[2]) is None:
+            return DownloadChunks(words.user(user), words.file_name(found[1]), found[2])
     return Private(words.user(user), words.text(text))
 
 
@@ -236,7 +240,7 @@ COMMANDS = (
             "It goes directly to the user's client, and nowhere else. If it can't be",
             "delivered, you are told.",
             "'private <user> download <filename> <chunk>' fetches a chunk of a file instead,",
-            "such as 'private luke download map.pdf 3'.",
+            "such as 'private luke download map.pdf 3'; a name with blanks stands in quotes.",
         ),
         example="private luke hey dude",
         build=_private,

@@ -65,9 +65,14 @@ def seconds(word: str) -> float:
     return seconds
 
 
+def is_quoted(words: str) -> bool:
+    """Whether it stands in quotes."""
+    return len(words) >= 2 and words[0] == words[-1] and words[0] in "\"'"
+
+
 def _unquoted(words: str) -> str:
     """A file's name, which may stand in quotes."""
-    if len(words) >= 2 and words[0] == words[-1] and words[0] in "\"'":
+    if is_quoted(words):
         words = words[1:-1]
     if not words or "\0" in words:
         raise ValueError
