@@ -10,7 +10,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from trio_chat import limits
-from trio_chat.client.link import Ending, Link, LinkError
+from trio_chat.client.link import Link, LinkEnding, LinkError
 from trio_chat.net.memory import MemoryTransport, memory_pair
 from trio_chat.protocol.framing import encode_line, encode_lines
 from trio_chat.protocol.peer import Bye, PeerHello, PeerMessage, Private, PrivateAck, peer_decoder
@@ -34,7 +34,7 @@ class End:
         self.screen: list[str] = []
         self.free = trio.Event()
         self.free.set()
-        self.ending: Ending | None = None
+        self.ending: LinkEnding | None = None
         self.at = 0.0
 
     async def _show(self, user: str, text: str) -> None:
@@ -205,7 +205,7 @@ async def test_a_message_that_never_got_to_the_screen_is_reported_to_its_sender(
         await left.link.send("the plans")
         await wait_all_tasks_blocked()
         right.link.abandon()
-    assert left.ending is Ending.LOST
+    assert left.ending is LinkEnding.LOST
     assert left.link.unanswered == 1
     assert right.screen == []
 
@@ -232,7 +232,7 @@ async def test_long_messages_make_their_sender_wait_and_not_the_link_end(
         await left.link.wait_all_answered()
         assert len(right.screen) == 2 * limits.PRIVATE_UNANSWERED_MAX
         left.link.stop()
-    assert (left.ending, right.ending) == (Ending.STOPPED_BY_US, Ending.STOPPED)
+    assert (left.ending, right.ending) == (LinkEnding.STOPPED_BY_US, LinkEnding.STOPPED)
 
 
 async def test_who_waits_to_send_learns_that_it_has_ended(autojump_clock: MockClock) -> None:
@@ -253,9 +253,11 @@ async def test_who_waits_to_send_learns_that_it_has_ended(autojump_clock: MockCl
 # -- Its end ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("left_by", "ending"), [(False, Ending.STOPPED), (True, Ending.LEFT)])
+@pytest.mark.parametrize(
+    ("left_by", "ending"), [(False, LinkEnding.STOPPED), (True, LinkEnding.LEFT)]
+)
 async def test_either_side_can_end_it_and_nothing_that_was_sent_is_lost(
-    autojump_clock: MockClock, left_by: bool, ending: Ending
+    autojump_clock: MockClock, left_by: bool, ending: LinkEnding
 ) -> None:
     async with linked() as (left, right):
         for number in range(100):
@@ -264,7 +266,7 @@ async def test_either_side_can_end_it_and_nothing_that_was_sent_is_lost(
         left.link.stop(left=left_by)
         left.link.stop()  # once is enough
         assert not await left.link.send("too late")
-    assert (left.ending, right.ending) == (Ending.STOPPED_BY_US, ending)
+    assert (left.ending, right.ending) == (LinkEnding.STOPPED_BY_US, ending)
     assert right.screen == [f"to right {number}" for number in range(100)]
     assert left.screen == [f"to left {number}" for number in range(100)]
     assert left.link.unanswered == right.link.unanswered == 0
@@ -277,7 +279,7 @@ async def test_both_sides_may_end_it_at_once(autojump_clock: MockClock) -> None:
         await right.link.send("last from right")
         left.link.stop()
         right.link.stop(left=True)
-    assert left.ending is right.ending is Ending.STOPPED_BY_US
+    assert left.ending is right.ending is LinkEnding.STOPPED_BY_US
     assert (left.screen, right.screen) == (["last from right"], ["last from left"])
     assert left.link.unanswered == right.link.unanswered == 0
     assert left.at == right.at == 0
@@ -294,7 +296,7 @@ async def test_a_side_that_does_not_take_the_goodbye_does_not_hold_it_up(
         assert await script.next() == Bye()
         await trio.sleep(limits.DRAIN_SECONDS_MAX)
         assert await script.next() is None
-    assert end.ending is Ending.STOPPED_BY_US
+    assert end.ending is LinkEnding.STOPPED_BY_US
     assert end.at == limits.DRAIN_SECONDS_MAX
     assert end.link.unanswered == 1
 
@@ -312,7 +314,7 @@ async def test_an_end_waits_while_acknowledgements_come_and_not_for_ever(
                 await trio.sleep(1.5)
                 script.say(PrivateAck(id))
         script.transport.close()
-    assert end.ending is Ending.STOPPED_BY_US
+    assert end.ending is LinkEnding.STOPPED_BY_US
     assert end.at == seconds
     assert end.link.unanswered == unanswered
 
@@ -320,7 +322,7 @@ async def test_an_end_waits_while_acknowledgements_come_and_not_for_ever(
 async def test_a_lost_connection_ends_it(autojump_clock: MockClock) -> None:
     async with linked() as (left, right):
         right.transport.close()
-    assert left.ending is right.ending is Ending.LOST
+    assert left.ending is right.ending is LinkEnding.LOST
 
 
 async def test_a_peer_that_does_not_acknowledge_is_gone(autojump_clock: MockClock) -> None:
@@ -332,7 +334,7 @@ async def test_a_peer_that_does_not_acknowledge_is_gone(autojump_clock: MockCloc
         script.say(PrivateAck(1))
         while await script.next() is not None:
             pass
-    assert end.ending is Ending.SILENT
+    assert end.ending is LinkEnding.SILENT
     assert end.at == 60 + limits.PEER_ANSWER_SECONDS_MAX, "counted from the oldest one"
     assert end.link.unanswered == 2
 
@@ -342,7 +344,7 @@ async def test_a_peer_that_reads_nothing_fills_no_memory(autojump_clock: MockClo
         end.transport.capacity_bytes = 0
         while await end.link.send(LONG_TEXT):
             pass
-    assert end.ending is Ending.SILENT
+    assert end.ending is LinkEnding.SILENT
     assert end.at == limits.PEER_ANSWER_SECONDS_MAX
 
 
@@ -359,7 +361,7 @@ async def test_a_peer_that_breaks_the_protocol_is_left(
         assert script.transport.send_nowait(line) == len(line)
         assert await script.next() == PrivateAck(1)
         assert await script.next() is None
-    assert end.ending is Ending.BROKEN
+    assert end.ending is LinkEnding.BROKEN
     assert end.screen == ["before"]
     assert end.at == 0
 
@@ -370,7 +372,7 @@ async def test_a_link_that_is_abandoned_ends_at_once(autojump_clock: MockClock) 
         end.link.abandon()
         assert await script.next() == Private(1, "hello?")
         assert await script.next() is None
-    assert end.ending is Ending.LOST
+    assert end.ending is LinkEnding.LOST
     assert end.at == 0
     assert end.link.unanswered == 1
 

@@ -41,7 +41,7 @@ _END_SECONDS_MAX = limits.PEER_CONNECT_SECONDS_MAX - limits.DRAIN_SECONDS_MAX
 """How long an end may take on a slow way; who wants another link to the same user waits for it."""
 
 
-class Ending(Enum):
+class LinkEnding(Enum):
     """Why a link has ended."""
 
     STOPPED_BY_US = "we have stopped it"
@@ -73,7 +73,7 @@ class Link:
         self, user: str, transport: Transport, show: Callable[[str, str], Awaitable[None]]
     ) -> None:
         self.user = user
-        self.ending: Ending | None = None
+        self.ending: LinkEnding | None = None
         self._transport = transport
         self._show = show
         self._outbox = Outbox(transport)
@@ -139,31 +139,31 @@ class Link:
         """End the link, once what was sent is out; ``left`` if our user logs out."""
         if self.ending is None:
             self._put(Bye(left))
-            self._end(Ending.STOPPED_BY_US)
+            self._end(LinkEnding.STOPPED_BY_US)
 
     def abandon(self) -> None:
         """End the link at once: the other end has no part in it any more."""
-        self._end(Ending.LOST)
+        self._end(LinkEnding.LOST)
         self._life.cancel()
 
     def _put(self, message: PeerMessage) -> int:
         """Send a message now or soon; return its bytes."""
         line = encode_line(message) + b"\n"
         if not self._outbox.send(line):
-            self._end(Ending.SILENT)
+            self._end(LinkEnding.SILENT)
             self._life.cancel()
         return len(line)
 
     # -- Running ---------------------------------------------------------------------------
 
-    async def run(self) -> Ending:
+    async def run(self) -> LinkEnding:
         """Talk until either side ends it; return why."""
         with self._life:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._write)
                 nursery.start_soon(self._watch)
                 await self._read()
-                self._end(Ending.LOST)
+                self._end(LinkEnding.LOST)
                 self._outbox.finish()
         assert self.ending is not None
         return self.ending
@@ -186,18 +186,18 @@ class Link:
                     case PrivateAck():
                         self._acknowledged(message.id)
                     case Bye():
-                        self._end(Ending.LEFT if message.left else Ending.STOPPED)
+                        self._end(LinkEnding.LEFT if message.left else LinkEnding.STOPPED)
                         said_bye = True
                     case PeerHello():
-                        self._end(Ending.BROKEN)
+                        self._end(LinkEnding.BROKEN)
             if shown:
                 self._put(PrivateAck(shown))
             if said_bye:
                 self._outbox.finish()  # what we have sent may still be acknowledged
-            if self.ending is Ending.BROKEN:
+            if self.ending is LinkEnding.BROKEN:
                 return
         if self._decoder.violation is not None:
-            self._end(Ending.BROKEN)
+            self._end(LinkEnding.BROKEN)
 
     async def _receive(self) -> list[PeerMessage]:
         """The next messages; none at the end."""
@@ -228,10 +228,10 @@ class Link:
             with trio.move_on_at(oldest + limits.PEER_ANSWER_SECONDS_MAX):
                 await self._changed.wait()
                 continue
-            self._end(Ending.SILENT)
+            self._end(LinkEnding.SILENT)
             self._life.cancel()
 
-    def _end(self, ending: Ending) -> None:
+    def _end(self, ending: LinkEnding) -> None:
         """Note why it ends, the first time; what was said may still go out for a while."""
         if self.ending is None:
             self.ending = ending

@@ -27,7 +27,7 @@ from ..protocol import messages as wire
 from . import render
 from .clean import clean_line
 from .connection import ConnectionLost
-from .link import Ending, Link, LinkError
+from .link import Link, LinkEnding, LinkError
 from .meanings import UNNUMBERED, Numbered
 from .notice import Notice
 from .peering import Peering
@@ -327,13 +327,13 @@ class Links:
             self._running -= 1
             self._change()
 
-    async def _tell_end(self, user: str, ending: Ending, *, was_replaced: bool) -> None:
-        if ending is Ending.STOPPED:
+    async def _tell_end(self, user: str, ending: LinkEnding, *, was_replaced: bool) -> None:
+        if ending is LinkEnding.STOPPED:
             await self._show([render.private_stopped(user)])
         if ending in _STOPS or was_replaced:
             return  # our own stop was told at once
         self._lost.add(user)
-        if ending is Ending.LEFT or ending is Ending.LOST:
+        if ending is LinkEnding.LEFT or ending is LinkEnding.LOST:
             # As the server says the same to everybody, it need not be said twice.
             with trio.move_on_after(0 if self.alone else PRESENCE_SECONDS_MAX):
                 while user not in self._gone and not self._closing:
@@ -361,7 +361,7 @@ class Links:
         self._changed = trio.Event()
 
 
-_STOPS = (Ending.STOPPED, Ending.STOPPED_BY_US)
+_STOPS = (LinkEnding.STOPPED, LinkEnding.STOPPED_BY_US)
 
 _FAILURES = (
     OSError,

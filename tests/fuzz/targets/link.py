@@ -10,7 +10,7 @@ from tests.fuzz.forgery import forge
 from tests.fuzz.reader import Reader
 from tests.fuzz.stage import assert_harmless, play
 from trio_chat.client import render
-from trio_chat.client.link import Ending, Link, LinkError
+from trio_chat.client.link import Link, LinkEnding, LinkError
 from trio_chat.net.memory import MemoryTransport, memory_pair
 from trio_chat.protocol import peer
 from trio_chat.protocol.framing import encode_line
@@ -51,7 +51,7 @@ async def _scene(reader: Reader) -> None:
         else:
             nursery.start_soon(be_user)
             ending = await link.run()
-            assert isinstance(ending, Ending)
+            assert isinstance(ending, LinkEnding)
             assert not await link.send("too late")
         finally:
             ours.close()
