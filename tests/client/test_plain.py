@@ -227,3 +227,10 @@ async def test_a_window_that_is_closed_at_a_question_is_the_end_of_the_input(pip
         await trio.testing.wait_all_tasks_blocked()
         os.close(keyboard)
     os.close(file)
+
+
+async def test_a_terminal_that_takes_no_output_can_be_left(pty: tuple[int, int]) -> None:
+    _, file = pty
+    with trio.move_on_after(0.01) as scope:
+        await PlainTerminal(file, file, file).show([info("x" * 70)] * 10_000)
+    assert scope.cancelled_caught

@@ -2,7 +2,8 @@
 
 Rule: descriptors are used as they are. They may be shared with other programs, so nothing
 is set non-blocking; instead trio waits until a read or a small write can't block. What it
-can't wait for (regular files, ``/dev/null``) never blocks for long.
+can't wait for (regular files, ``/dev/null``) never blocks for long. A terminal may take less than
+it seems to, so a thread writes to it, which is abandoned if it is stuck and all is to end.
 
 A line is what ends in a newline, with or without a carriage return before it, or what is
 left at the end. Nothing is prompted or decorated, unless a person types: into a terminal
@@ -152,16 +153,26 @@ async def _read(file: int) -> bytes:
 
 async def _write(file: int, text: str) -> None:
     data = memoryview(text.encode(errors="replace"))
+    write = _write_in_thread if os.isatty(file) else _write_here
     try:
         while data:
             await _wait(trio.lowlevel.wait_writable, file)
+            # A pipe that is writable takes so much without blocking.
+            part = data[: select.PIPE_BUF]
             try:
-                # A pipe that is writable takes so much without blocking.
-                data = data[os.write(file, data[: select.PIPE_BUF]) :]
+                data = data[await write(file, part) :]
             except BlockingIOError:
                 continue
     except OSError:
         raise TerminalGone from None
+
+
+async def _write_here(file: int, data: memoryview) -> int:
+    return os.write(file, data)
+
+
+async def _write_in_thread(file: int, data: memoryview) -> int:
+    return await trio.to_thread.run_sync(os.write, file, data, abandon_on_cancel=True)
 
 
 @contextmanager
@@ -175,4 +186,4 @@ def _echo_off(file: int) -> Iterator[None]:
         yield
     finally:
         with suppress(termios.error):  # there may be no terminal any more
-            termios.tcsetattr(file, termios.TCSADRAIN, before)
+            termios.tcsetattr(file, termios.TCSANOW, before)  # it may take no output for ever
