@@ -7,7 +7,7 @@ from pathlib import Path
 import apsw
 import pytest
 
-from trio_chat.storage.faults import cannot_use, in_use, reason_of
+from trio_chat.storage.faults import Fault, cannot_use, in_use, reason_of
 from trio_chat.storage.store import StoreError
 
 PATH = Path("/data/chat.db")
@@ -30,9 +30,18 @@ PATH = Path("/data/chat.db")
         (apsw.CorruptError("page 7"), "it is damaged (page 7)!"),
         (apsw.NotADBError("file is not a database"), "it is not a database!"),
         (apsw.SQLError("no such table"), "no such table"),
+        (
+            UnicodeDecodeError("utf-8", b"\xe1", 0, 1, "unexpected end of data"),
+            "it is damaged ('utf-8' codec can't decode byte 0xe1 in position 0: unexpected end of"
+            " data)!",
+        ),
+        (UnicodeEncodeError("utf-8", "\udcff", 0, 1, "why"), "its name is not valid UTF-8"),
+        (ValueError("embedded null byte"), "embedded null byte"),
+        (PermissionError(13, "Permission denied"), "Permission denied"),
+        (OSError("too long"), "too long"),
     ],
 )
-def test_an_error_is_told_with_what_to_do(error: apsw.Error, reason: str) -> None:
+def test_an_error_is_told_with_what_to_do(error: Fault, reason: str) -> None:
     assert reason_of(error, advice="!") == reason
     assert str(cannot_use(PATH, error, advice="!")) == f"cannot use {PATH}: {reason}"
 

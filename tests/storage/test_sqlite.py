@@ -181,6 +181,44 @@ async def test_a_database_that_was_cut_off_is_refused(path: Path, cut: int) -> N
     assert f"cannot use {path}: it is damaged (" in await refusal(path)
 
 
+async def flip(path: Path, text: bytes) -> None:
+    """Change a bit of the first letter of what stands in a database once."""
+    file = trio.Path(path)
+    data = await file.read_bytes()
+    assert data.count(text) == 1
+    await file.write_bytes(data.replace(text, bytes([text[0] ^ 0x80]) + text[1:]))
+
+
+async def test_a_damaged_letter_costs_its_receiver_their_mailbox_and_nobody_else(
+    path: Path,
+) -> None:
+    other = Delivery(2, "hans", "pc", 3, "a word")
+    async with opened(path) as store:
+        await store.commit(Commit(1, (("yoda", HELLO), ("luke", other)), (), ()))
+    await flip(path, b"a word")
+    async with opened(path) as store:
+        assert dict((await store.restore()).waiting) == {"yoda": (1, 5), "luke": (1, 6)}
+        with pytest.raises(
+            StoreError, match=r"^the database failed: it is damaged \('utf-8' codec"
+        ):
+            await store.load("luke")
+        assert await store.load("yoda") == (HELLO,)
+
+
+async def test_a_damaged_name_is_an_error_of_the_store(path: Path) -> None:
+    async with opened(path) as store:
+        await store.commit(Commit(1, (), (), (("luke", "vader", True),)))
+    await flip(path, b"vader")
+    async with opened(path) as store:
+        with pytest.raises(StoreError, match=r"it is damaged .*; restore a backup"):
+            await store.restore()
+
+
+async def test_a_name_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "\udcff.db"
+    assert await refusal(path) == f"cannot use {path}: its name is not valid UTF-8"
+
+
 async def test_a_full_disk_refuses_commits_until_it_has_room_again(path: Path) -> None:
     async with opened(path) as store:
         pragma = store._database.pragma

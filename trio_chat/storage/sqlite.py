@@ -23,7 +23,7 @@ from ..core.beginning import Restored
 from ..core.effects import Commit
 from ..protocol.messages import Delivery, File
 from .backup import Copy
-from .faults import cannot_use, reason_of
+from .faults import FAULTS, cannot_use, reason_of
 from .lock import locked
 from .schema import check, migrate, version_of
 from .store import StoreError
@@ -78,7 +78,7 @@ class SqliteStore:
         with trio.CancelScope(shield=True):
             try:
                 result = await self._async_database.async_run(call)
-            except apsw.Error as error:
+            except FAULTS as error:  # also a stored text with a byte that was damaged
                 raise StoreError(f"the database failed: {reason_of(error)}") from error
         return cast("T", result)
 
@@ -144,7 +144,7 @@ async def open_sqlite(path: Path) -> SqliteStore:
                 database = await apsw.Connection.as_async(str(path))
                 held.push_async_callback(database.aclose)
                 await database.async_run(_prepare, database)
-            except (apsw.Error, StoreError) as error:
+            except (*FAULTS, StoreError) as error:
                 raise cannot_use(path, error) from error
             store = SqliteStore(database, held.pop_all())
     return store
