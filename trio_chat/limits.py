@@ -55,7 +55,7 @@ DRAIN_SECONDS_MAX = 2.0
 """How long a closing connection may take to read its last lines."""
 
 CONNECTIONS_MAX = 10_000
-"""Connections served at one time; the next one is accepted, and waits its turn."""
+"""Connections accepted at one time; the next one waits in the kernel."""
 
 CONNECTIONS_PER_ADDRESS_MAX = 256
 """Connections of one address at a time: a large office behind one, and a small part of all."""
@@ -214,8 +214,11 @@ INTRODUCTION_SECONDS = 30.0
 INTRODUCTIONS_EXPECTED_MAX = 1000
 """Introductions that a client keeps until somebody comes; the oldest is forgotten first."""
 
-PEER_CONNECTIONS_MAX = 1000
-"""Connections that a client serves at one time, strangers in their handshake included."""
+PEER_CONNECTIONS_MAX = 200
+"""Connections that a client has of others at one time, strangers in their handshake included.
+
+Most systems let a program have 1,024 open files, or 256; its files and its own connections to
+others need some too."""
 
 PEER_CONNECT_SECONDS_MAX = 10.0
 """From asking for an introduction to the first line of the other peer."""

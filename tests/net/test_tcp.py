@@ -11,12 +11,13 @@ from typing import ClassVar
 
 import pytest
 import trio
+from trio import _highlevel_socket
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from trio_chat.net import crowd
+from trio_chat.net import crowd, tcp
 from trio_chat.net.crowd import Crowd
 from trio_chat.net.tcp import TcpListener, TcpTransport, _accept, connect, format_address
-from trio_chat.net.transport import ListenError, Transport
+from trio_chat.net.transport import HandshakeError, ListenError, Transport
 
 
 async def echo(transport: Transport) -> None:
@@ -241,6 +242,64 @@ async def test_connections_of_one_address_over_the_limit_are_refused_silent_ones
         nursery.cancel_scope.cancel()
 
 
+async def test_who_finds_no_place_waits_and_is_not_accepted() -> None:
+    places = trio.Semaphore(2)
+    accepted: list[socket.socket] = []
+
+    async def handle(sock: socket.socket) -> None:
+        accepted.append(sock)
+
+    listening = socket.create_server(("127.0.0.1", 0))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_accept, listening, handle, nursery, places)
+        clients = [socket.create_connection(listening.getsockname()) for _ in range(3)]
+        await wait_all_tasks_blocked(0.01)
+        assert len(accepted) == 2
+        places.release()
+        await wait_all_tasks_blocked(0.01)
+        assert len(accepted) == 3
+        places.release()
+        await wait_all_tasks_blocked(0.01)
+        assert places.value == 1, "none is kept for who is not there"
+        nursery.cancel_scope.cancel()
+    for sock in [*clients, *accepted]:
+        sock.close()
+
+
+async def test_a_place_is_free_again_after_every_end_of_a_connection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One that was gone before, one that is refused, and those that are served, of both kinds."""
+    notice = tcp._notice_dead_peers
+    reset, refused = [True], [True]
+
+    def notice_unless_reset(sock: socket.socket) -> None:
+        if reset and sock.getsockname()[1] == listener.port:
+            reset.clear()
+            raise OSError(errno.EINVAL, "Invalid argument")  # as BSDs say
+        notice(sock)
+
+    async def secure(transport: TcpTransport) -> TcpTransport:
+        if refused:
+            refused.clear()
+            raise HandshakeError("not you")
+        return transport
+
+    monkeypatch.setattr(tcp, "_notice_dead_peers", notice_unless_reset)
+    async with trio.open_nursery() as nursery:
+        listener = TcpListener(0, None, secure, connections_max=1)
+        addresses: list[str] = await nursery.start(listener.serve, echo, nursery)
+        with trio.fail_after(20):
+            for _ in range(2):
+                assert await ask("127.0.0.1", listener.port, b"") == b""
+            assert not reset
+            assert not refused
+            for address in [*addresses, *addresses]:
+                host = "127.0.0.1" if address.startswith("0") else "::1"
+                assert await ask(host, listener.port, b"hello") == b"hello"
+        nursery.cancel_scope.cancel()
+
+
 async def test_a_peer_is_known_by_its_plain_address() -> None:
     listener = socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True)
     with listener:
@@ -284,8 +343,10 @@ class Refusing(socket.socket):
 async def test_who_comes_while_there_is_no_room_is_accepted_later(
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Refusing, "faults", [errno.EMFILE, errno.ECONNABORTED])
+    of_others = [errno.ECONNABORTED, errno.EPERM, errno.EPROTO, errno.EHOSTUNREACH]
+    monkeypatch.setattr(Refusing, "faults", [errno.EMFILE, *of_others])
     accepted = trio.Event()
+    places = trio.Semaphore(2)
 
     async def handle(sock: socket.socket) -> None:
         sock.close()
@@ -296,10 +357,15 @@ async def test_who_comes_while_there_is_no_room_is_accepted_later(
     listening.listen()
     with socket.create_connection(listening.getsockname()):
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_accept, listening, handle, nursery)
+            nursery.start_soon(_accept, listening, handle, nursery, places)
             await accepted.wait()
             nursery.cancel_scope.cancel()
     assert Refusing.faults == []
+    assert places.value == 1, "those who were not accepted have none"
+
+
+def test_whose_faults_are_no_reason_to_end_is_what_trio_says() -> None:
+    assert _highlevel_socket._ignorable_accept_errnos == tcp._ONLY_THIS_ONE
 
 
 async def test_a_socket_that_cannot_accept_at_all_is_an_error(
@@ -316,4 +382,4 @@ async def test_a_socket_that_cannot_accept_at_all_is_an_error(
     with socket.create_connection(listening.getsockname()):
         async with trio.open_nursery() as nursery:
             with pytest.raises(OSError, match="trouble"):
-                await _accept(listening, handle, nursery)
+                await _accept(listening, handle, nursery, trio.Semaphore(1))

@@ -10,7 +10,7 @@ import errno
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 import trio
 
@@ -194,28 +194,69 @@ _PORTS_TRIED_MAX = 10
 _ACCEPTED_TURN_MAX = 32
 _NO_ROOM_SECONDS = 0.1
 _NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS)
+_ONLY_THIS_ONE = frozenset(
+    getattr(errno, name)
+    for name in (
+        *("EPERM", "ECONNABORTED", "EPROTO", "ENETDOWN", "ENOPROTOOPT", "EHOSTDOWN", "ENONET"),
+        *("EHOSTUNREACH", "EOPNOTSUPP", "ENETUNREACH", "ENOSR", "ESOCKTNOSUPPORT"),
+        *("EPROTONOSUPPORT", "ETIMEDOUT", "ECONNRESET"),
+    )
+    if hasattr(errno, name)
+)
+"""What `accept` says of the connection that it would have returned, and a firewall of one that
+it forbids; the list of `trio.SocketListener`."""
 
 
 async def _accept(
     sock: socket.socket,
     handle: Callable[[socket.socket], Awaitable[None]],
     nursery: trio.Nursery,
+    places: trio.Semaphore,
 ) -> None:
-    """Accept all who come, several at a time; a socket that listens is taken over."""
+    """Accept all who come, several at a time; a socket that listens is taken over.
+
+    Args:
+        sock: see above.
+        handle: takes each connection over, and gives its place back.
+        nursery: runs these.
+        places: one is taken for each connection before it is accepted. So those who find none
+            wait in the kernel, where they cost no descriptor.
+    """
     with sock:
         sock.setblocking(False)
         while True:
             await trio.lowlevel.wait_readable(sock)
+            await places.acquire()
             try:
-                for _ in range(_ACCEPTED_TURN_MAX):
-                    nursery.start_soon(handle, sock.accept()[0])
+                _accept_some(sock, handle, nursery, places)
             except _NOTHING_YET:
                 pass
             except OSError as error:
                 if error.errno in _NO_ROOM:  # until others have gone, as `trio` does it
                     await trio.sleep(_NO_ROOM_SECONDS)
-                elif error.errno != errno.ECONNABORTED:  # the other end has gone already
+                elif error.errno not in _ONLY_THIS_ONE:
                     raise
+
+
+def _accept_some(
+    sock: socket.socket,
+    handle: Callable[[socket.socket], Awaitable[None]],
+    nursery: trio.Nursery,
+    places: trio.Semaphore,
+) -> None:
+    """Accept those who wait and find a place; the first one's was taken before."""
+    for _ in range(_ACCEPTED_TURN_MAX):
+        try:
+            connection = sock.accept()[0]
+        except OSError:
+            places.release()
+            raise
+        nursery.start_soon(handle, connection)
+        try:
+            places.acquire_nowait()
+        except trio.WouldBlock:
+            return
+    places.release()
 
 
 class TcpListener:
@@ -230,7 +271,7 @@ class TcpListener:
         host: see above.
         secure: what to do with a connection before anything else; none for clear text.
         crowd: counts the connections, silent ones too; none to allow any number.
-        connections_max: served at one time; the next one waits.
+        connections_max: accepted at one time; the next one waits in the kernel.
     """
 
     def __init__(
@@ -245,7 +286,7 @@ class TcpListener:
         self.host = host
         self._secure = secure
         self._crowd = crowd or Crowd(0)
-        self._capacity = trio.CapacityLimiter(connections_max)
+        self._places = trio.Semaphore(connections_max)
 
     async def serve(
         self,
@@ -255,24 +296,29 @@ class TcpListener:
         task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED,
     ) -> None:
         async def handle(sock: socket.socket) -> None:
-            transport = TcpTransport(sock)
-            try:
-                with self._crowd.place_for(transport):
-                    async with self._capacity:
+            with ExitStack() as end:
+                end.callback(self._places.release)
+                try:
+                    transport = TcpTransport(sock)
+                except OSError:  # it was reset, and some systems refuse options then
+                    sock.close()
+                    return
+                try:
+                    with self._crowd.place_for(transport):
                         if self._secure is not None:
                             transport = await self._secure(transport)
                         await handler(transport)
-            except HandshakeError:
-                pass  # whoever that was, they know
-            finally:
-                transport.close()
+                except HandshakeError:
+                    pass  # whoever that was, they know
+                finally:
+                    transport.close()
 
         listeners = await self._open()
         addresses = [format_address(*listener.socket.getsockname()[:2]) for listener in listeners]
         async with trio.open_nursery() as nursery:
             for listener in listeners:
                 sock = socket.socket(fileno=listener.socket.detach())
-                nursery.start_soon(_accept, sock, handle, handler_nursery)
+                nursery.start_soon(_accept, sock, handle, handler_nursery, self._places)
             task_status.started(addresses)
 
     async def _open(self) -> list[trio.SocketListener]:
