@@ -40,7 +40,8 @@ INTEGER_MAX = 2**53 - 1
 
 # -- A connection ----------------------------------------------------------------------
 LOGIN_SECONDS_MAX = 120.0
-"""From connecting to being logged in: time for a person to type a password three times."""
+"""From connecting, before any handshake, to being logged in: time for a person to type a
+password three times."""
 
 HANDSHAKE_SECONDS_MAX = 10.0
 """The TLS handshake: two round trips, and some arithmetic."""

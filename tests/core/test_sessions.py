@@ -3,6 +3,7 @@
 import pytest
 
 from trio_chat.core.broker import Broker
+from trio_chat.core.commands import SessionOpened
 from trio_chat.core.sessions import Phase
 from trio_chat.protocol import messages as wire
 
@@ -28,6 +29,12 @@ def test_a_session_without_login_ends_after_two_minutes_whatever_it_did() -> Non
         deadline
             in inf
         """)
+
+
+def test_the_two_minutes_begin_when_it_connected() -> None:
+    broker = Playbook().broker
+    broker.handle(SessionOpened(1, "pc", "token", "127.0.0.1", "127.0.0.1", waited=30.0), 1000.0)
+    assert broker.next_deadline() == 1090.0
 
 
 def test_a_user_without_requests_is_logged_out() -> None:

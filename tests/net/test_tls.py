@@ -92,6 +92,15 @@ async def test_the_certificate_of_the_server_is_seen(identity: Identity) -> None
         transport.close()
 
 
+async def test_a_connection_is_as_old_as_before_its_handshake(identity: Identity) -> None:
+    async with serving(identity) as port:
+        plain = await connect(HOST, port)
+        connected_at = plain.connected_at
+        secure = await handshake(plain, tls.pinning_context(), server_name=HOST)
+        assert secure.connected_at == connected_at
+        secure.close()
+
+
 @pytest.mark.parametrize("piece", [1_000, 16_384, 1_000_000])
 async def test_megabytes_go_both_ways_without_loss(identity: Identity, piece: int) -> None:
     data = os.urandom(8_000_000)

@@ -59,7 +59,8 @@ EVENTS: list[tuple[msgspec.Struct, str]] = [
     (wire.Closed(ErrorCode.IDLE, "a\nb"), r"closed code=idle text='a\nb'"),
     (
         commands.SessionOpened(SESSION, "p\nc", SECRET, "::1", "::1"),
-        r"SessionOpened session=1.5 client='p\nc' token=(hidden) address='::1' local_address='::1'",
+        r"SessionOpened session=1.5 client='p\nc' token=(hidden) address='::1' local_address='::1'"
+        " waited=0.0",
     ),
     (
         wire.Register(2, FILE, (1, 3)),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
+import trio
 from trio.testing import MockClock
 
 from trio_chat import limits
 from trio_chat.errors import ErrorCode
+from trio_chat.net.memory import MemoryTransport
 from trio_chat.protocol import messages as wire
 
 from .harness import SETTINGS, Chat, Client, password_of, pause
@@ -166,6 +168,16 @@ async def test_login_has_to_be_done_in_time_and_failures_do_not_extend_it(
     assert await silent.closed() is ErrorCode.LOGIN_TIMEOUT
     assert await failing.closed() is ErrorCode.LOGIN_TIMEOUT
     await chat.expect_served()
+
+
+async def test_what_a_handshake_has_taken_is_not_given_again(
+    autojump_clock: MockClock, chat: Chat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connected_at = property(lambda _: trio.current_time() - 100, lambda *_: None)
+    monkeypatch.setattr(MemoryTransport, "connected_at", connected_at, raising=False)
+    silent = await chat.connect()
+    await silent.expect_nothing(limits.LOGIN_SECONDS_MAX - 100.001)
+    assert await silent.closed() is ErrorCode.LOGIN_TIMEOUT
 
 
 async def test_another_version_of_the_protocol_is_named_and_refused(

@@ -68,6 +68,7 @@ class End:
         self.host = self.local_host = host
         self.peer_host = peer_host
         self.peer = f"{peer_host}:1"
+        self.connected_at = 0.0
         self.path = path  # from here
         self.other: End = self
         self.informed_at: float | None = None
@@ -328,6 +329,7 @@ class Network:
         self.count("connections")
         near = End(self, host, to_host, Path(delay))
         far = End(self, to_host, host, Path(delay))
+        near.connected_at = far.connected_at = trio.current_time()
         near.other, far.other = far, near
         self.open_ends[near] = self.open_ends[far] = None
         accept(far)

@@ -32,6 +32,7 @@ class SessionOpened(Struct, frozen=True, gc=False):
         token: random and secret, to be given to the client at its login.
         address: of the other end, as this server sees it; without a port.
         local_address: of this server, as the other end has reached it.
+        waited: how long ago, in seconds; the handshake may have taken some.
     """
 
     session: SessionId
@@ -39,6 +40,7 @@ class SessionOpened(Struct, frozen=True, gc=False):
     token: str
     address: str
     local_address: str
+    waited: float = 0.0
 
 
 class SessionClosed(Struct, frozen=True, gc=False):

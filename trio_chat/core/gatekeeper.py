@@ -79,7 +79,7 @@ class Gatekeeper:
         if self.is_stopping:
             self._outgoing.add(Close(command.session))
             return
-        session = self._sessions.open(command.session, command.client, now)
+        session = self._sessions.open(command.session, command.client, now - command.waited)
         session.token = command.token
         session.address, session.local_address = command.address, command.local_address
 

@@ -104,10 +104,10 @@ class Sessions:
         self.by_id: dict[SessionId, Session] = {}
         self._deadlines: list[tuple[float, SessionId]] = []
 
-    def open(self, id: SessionId, client: str, now: float) -> Session:
-        """Add a session, which has to log in before its first deadline."""
+    def open(self, id: SessionId, client: str, connected: float) -> Session:
+        """Add a session, which has to log in within a time from when it connected."""
         assert id not in self.by_id
-        session = Session(id, client, now + limits.LOGIN_SECONDS_MAX)
+        session = Session(id, client, connected + limits.LOGIN_SECONDS_MAX)
         self.by_id[id] = session
         heapq.heappush(self._deadlines, (session.deadline, id))
         return session

@@ -21,6 +21,7 @@ class MemoryTransport:
     def __init__(self, peer: str, capacity_bytes: int) -> None:
         self.peer = peer
         self.peer_host = self.local_host = "127.0.0.1"
+        self.connected_at = 0.0
         self.capacity_bytes = capacity_bytes
         self._stream = trio.testing.MemoryReceiveStream()
         self._unread_bytes = 0
@@ -126,6 +127,7 @@ class MemoryListener:
         self._count += 1
         client, server = memory_pair(self._capacity_bytes, (f"client {self._count}", "server"))
         server.peer_host = host
+        client.connected_at = server.connected_at = trio.current_time()
         await self._incoming.send(server)
         return client
 

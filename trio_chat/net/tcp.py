@@ -45,6 +45,7 @@ class TcpTransport:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         _notice_dead_peers(sock)
         self._sock = sock
+        self.connected_at = trio.current_time()
         self.peer_host = self.local_host = UNKNOWN_HOST
         self.peer = "unknown address"
         with suppress(OSError):  # it was gone before it was accepted; reading will say so
@@ -141,6 +142,7 @@ class TcpTransport:
         """Become what another one is, which is closed then."""
         self._sock = other.detach()
         self.peer, self.peer_host, self.local_host = other.peer, other.peer_host, other.local_host
+        self.connected_at = other.connected_at
 
     def detach(self) -> socket.socket:
         """Give the socket away; this transport is closed then."""

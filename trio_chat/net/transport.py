@@ -27,11 +27,13 @@ class Transport(Protocol):
         peer: the address of the other end, for people to read.
         peer_host: the same without port and zone, as `addresses.plain_address` writes it.
         local_host: the address of this end, likewise.
+        connected_at: when it was accepted, or made (seconds of trio's clock).
     """
 
     peer: str
     peer_host: str
     local_host: str
+    connected_at: float
 
     async def receive(self) -> bytes:
         """The next bytes, at most `limits.RECEIVE_BYTES_MAX`; empty at the end."""

@@ -81,6 +81,7 @@ async def serve(
             token=secrets.token_urlsafe(32),
             address=transport.peer_host,
             local_address=transport.local_host,
+            waited=round(trio.current_time() - transport.connected_at, 3),
         )
         await hub.submit(opened)
         if not await connection.run(hub.arrivals):
