@@ -123,6 +123,26 @@ def test_every_plain_password_is_hashed_and_hashes_stay(path: Path) -> None:
     expect_untouched(path, hashed)
 
 
+def test_what_is_changed_while_passwords_are_hashed_is_not_undone(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Meanwhile:
+        """While the last password is hashed, others change the file."""
+
+        def hash(self, password: str) -> str:
+            if password == "skywalker":
+                path.write_bytes(b"yoda %s\nluke force\nr2d2 beep\n" % HASH)
+            return QUICK_HASHER.hash(password)
+
+    monkeypatch.setattr(passwd, "HASHER", Meanwhile())
+    assert passwd.hash_all(path) == f"Hashed 2 passwords in {path}."
+    assert lines_of(path)[0] == b"yoda " + HASH
+    credentials = read_credentials(path)
+    assert credentials.users == {"yoda", "luke", "r2d2"}
+    assert credentials.check("luke", "force")
+    assert b"force" not in path.read_bytes()
+
+
 @pytest.mark.parametrize(
     ("before", "after"),
     [

@@ -65,14 +65,20 @@ def hash_all(path: Path) -> str:
         UsageError: if a line is malformed, or there are no users.
         FailureError: if the file can't be read or written.
     """
-    file = _File(path)
-    if not file.entries:
-        raise UsageError(f"{path} has no users")
-    plain = [user for user, entry in file.entries.items() if not entry.startswith(HASH_PREFIX)]
-    if not plain:
-        return f"All passwords in {path} are hashed already."
-    for user in plain:
-        file.entries[user] = HASHER.hash(file.entries[user])
+    hashes: dict[tuple[str, str], str] = {}
+    while True:
+        file = _File(path)
+        if not file.entries:
+            raise UsageError(f"{path} has no users")
+        plain = [item for item in file.entries.items() if not item[1].startswith(HASH_PREFIX)]
+        if not plain:
+            return f"All passwords in {path} are hashed already."
+        new = [item for item in plain if item not in hashes]
+        if not new:
+            break
+        # Of many that takes a while, in which somebody may change the file: it is read again.
+        hashes.update({(user, entry): HASHER.hash(entry) for user, entry in new})
+    file.entries.update({user: hashes[user, entry] for user, entry in plain})
     file.write()
     return f"Hashed {len(plain)} password{'s' if len(plain) > 1 else ''} in {path}."
 
