@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import sqlite3
 from collections.abc import AsyncIterator
@@ -285,6 +286,54 @@ async def test_what_a_crash_left_in_the_log_is_in_what_is_kept(data: Path, tmp_p
     assert kept is not None
     assert names(crashed) == ["chat.db", kept.name]
     assert seal(kept).messages == 20
+
+
+async def test_a_log_that_cannot_be_taken_in_is_not_left_behind(data: Path, tmp_path: Path) -> None:
+    """The database is whole: without its log it would lack what was acknowledged last."""
+    await fill(data, commit(1, 10))
+    await save(data, tmp_path / "saved")
+    (data / "chat.db-wal").mkdir()
+    before = (data / "chat.db").read_bytes()
+    assert await try_restore(data, tmp_path / "saved") == (
+        f"cannot use {data}/chat.db: it can't be written (unable to open database file); it and its"
+        " directory must belong to this user, and not be on a read-only disk"
+    )
+    assert names(data) == ["chat.db", "chat.db-wal"]
+    assert (data / "chat.db").read_bytes() == before
+
+
+async def test_a_restore_that_fails_in_the_end_changes_nothing(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await fill(data, commit(1, 10))
+    await save(data, tmp_path / "saved")
+    replace = Path.replace
+
+    def replace_no_database(self: Path, target: Path) -> Path:
+        if target.name == "chat.db":
+            raise OSError(errno.EIO, "Input/output error")
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", replace_no_database)
+    before = await everything(data)
+    assert "Input/output error" in await try_restore(data, tmp_path / "saved")
+    assert names(data) == ["chat.db"]
+    assert await everything(data) == before
+
+    # SQLite takes the log in as well as it can, whatever else is damaged; here it cannot.
+    monkeypatch.setattr(backup, "_take_log_in", lambda _: None)
+    (data / "chat.db").write_bytes(b"noise " * 2000)
+    (data / "chat.db-wal").write_bytes(b"log")
+    assert "Input/output error" in await try_restore(data, tmp_path / "saved")
+    assert names(data) == ["chat.db", "chat.db-wal"]
+    assert (data / "chat.db").read_bytes() == b"noise " * 2000
+    assert (data / "chat.db-wal").read_bytes() == b"log"
+
+    monkeypatch.setattr(Path, "replace", replace)
+    kept = restore(data, tmp_path / "saved").kept
+    assert kept is not None
+    assert names(data) == ["chat.db", kept.name, f"{kept.name}-wal"]
+    assert kept.with_name(f"{kept.name}-wal").read_bytes() == b"log"
 
 
 async def test_a_restore_is_refused_while_a_server_runs(

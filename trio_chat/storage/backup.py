@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -22,7 +23,7 @@ import apsw
 from msgspec import Struct
 
 from .. import limits
-from .faults import cannot_use, in_use, reason_of
+from .faults import FAULTS, cannot_use, reason_of
 from .lock import locked
 from .schema import check, count_rows, version_of
 from .store import StoreError
@@ -200,7 +201,8 @@ def restore(directory: Path, backup: Path, sha256: str | None = None) -> Replace
         sha256: what the backup's hash must be, if that is known.
 
     Raises:
-        StoreError: if a server runs there, or the backup is not whole; nothing has changed then.
+        StoreError: if a server runs there, the backup is not whole, or the old database can't
+            be kept; nothing has changed then.
     """
     database = directory / DATABASE_NAME
     temporary = directory / f".{DATABASE_NAME}.new"
@@ -213,8 +215,8 @@ def restore(directory: Path, backup: Path, sha256: str | None = None) -> Replace
                 if sha256 is not None and found != sha256.lower():
                     raise StoreError(f"{backup} is not what was backed up: its SHA-256 is {found}")
                 contents = seal(temporary, backup)
-                kept = _set_aside(database)
-                temporary.replace(database)
+                with _set_aside(database) as kept:
+                    temporary.replace(database)
                 _sync(directory)
             finally:
                 temporary.unlink(missing_ok=True)
@@ -223,31 +225,46 @@ def restore(directory: Path, backup: Path, sha256: str | None = None) -> Replace
     return Replacement(contents, kept)
 
 
-def _set_aside(database: Path) -> Path | None:
+@contextmanager
+def _set_aside(database: Path) -> Iterator[Path | None]:
     """Give the old database a second name, so that replacing it under the first loses nothing.
 
-    Its log must not stay: SQLite would play it into the new database.
+    If the block that replaces it fails, all is as it was.
+
+    Its log must not stay, not even for a moment: SQLite would play it into the new database.
+
+    Raises:
+        StoreError: if the log of an undamaged database can't be taken in, or it is in use.
     """
     log = database.with_name(f"{database.name}-wal")
     if not database.exists():
         log.unlink(missing_ok=True)  # without its database it has no meaning
-        return None
+        yield None
+        return
+    _take_log_in(database)
+    kept = _unused_name(database)
+    with ExitStack() as undo:
+        os.link(database, kept)
+        undo.callback(kept.unlink)
+        if log.exists():
+            kept_log = log.replace(kept.with_name(f"{kept.name}-wal"))
+            undo.callback(kept_log.replace, log)
+        yield kept
+        undo.pop_all()
+
+
+def _take_log_in(database: Path) -> None:
     try:
         old = apsw.Connection(str(database), flags=apsw.SQLITE_OPEN_READWRITE)
         try:
             old.pragma("locking_mode", "exclusive")
-            old.pragma("journal_mode", "delete")  # takes the log in
+            old.pragma("journal_mode", "delete")
         finally:
             old.close()
-    except apsw.BusyError:
-        raise in_use(database) from None
-    except apsw.Error:
-        pass  # too damaged for that: it is kept as it is, with its log
-    kept = _unused_name(database)
-    os.link(database, kept)
-    if log.exists():
-        log.replace(kept.with_name(f"{kept.name}-wal"))
-    return kept
+    except (apsw.CorruptError, apsw.NotADBError):
+        pass  # no server starts on it as it is; it is kept so, with its log
+    except FAULTS as error:
+        raise cannot_use(database, error, advice="") from error
 
 
 def _unused_name(database: Path) -> Path:
