@@ -140,6 +140,10 @@ async def test_who_goes_ends_what_they_have_asked_for(path: Path, tmp_path: Path
         (b"nonsense\n", b'{"type":"failed","text":"Protocol error.'),
         (b'{"type":"stop"}\n', b'{"type":"failed","text":"Protocol error.'),
         (b"x" * (limits.ADMIN_LINE_BYTES_MAX + 1), b'{"type":"failed","text":"Protocol error. A l'),
+        (
+            rb'{"type":"copy","path":"a\u0000b"}' + b"\n",
+            rb'{"type":"failed","text":"cannot write a\u0000b: embedded null byte"}' + b"\n",
+        ),
         (b'{"type":"status"}\n', b'{"type":"status","version":'),
     ],
 )

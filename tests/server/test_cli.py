@@ -52,6 +52,16 @@ def complaint(arguments: list[str], code: int, capfd: pytest.CaptureFixture[str]
             (["4000", seconds, "600"], "argument BLOCK_DURATION: ")
             for seconds in ("0", "-5", "x", "", "nan", "inf", "1e999")
         ),
+        *(
+            ([*before, "\udcff", *after], "'\\udcff' is not a name in UTF-8")
+            for before, after in (
+                (["4000", "60", "600", "--data-dir"], []),
+                (["fingerprint", "--data-dir"], []),
+                (["status", "--data-dir"], []),
+                (["restore", "--data-dir"], ["saved"]),
+                (["backup", "4000"], []),
+            )
+        ),
         (["4000", "60", "0"], "argument TIMEOUT: '0' is not a number of seconds above 0"),
     ],
 )
@@ -162,6 +172,13 @@ def test_the_fingerprint_is_printed_and_nothing_else(
     for arguments in (["4000"], ["--data-dir", str(data_home / "server-4000")]):
         assert cli.main(["fingerprint", *arguments]) == 0
         assert capfd.readouterr() == (f"{identity.fingerprint}\n", "")
+
+
+def test_a_fingerprint_that_cannot_be_read_is_one_line(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    error = complaint(["fingerprint", "--data-dir", "x" * 300], 1, capfd)
+    assert error == f"cannot read {'x' * 300}/certificate.pem: File name too long"
 
 
 def test_asking_for_a_fingerprint_makes_no_identity(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import msgspec
@@ -139,6 +140,21 @@ def test_with_a_server_everything_but_a_restore_works(
         hans.close()
         assert server.exit_code() == 0
         assert server.printed() == ("", "")
+
+
+def test_a_directory_whose_name_is_not_utf8_takes_no_backup(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "\udcff"
+    place.mkdir()
+    monkeypatch.chdir(place)
+    where = ["--data-dir", str(tmp_path / "data")]
+    with running_server(tmp_path):
+        error = complaint(["backup", *where, "saved"], 1, capfd)
+        assert error.endswith("/saved: its name is not valid UTF-8")
+    error = complaint(["backup", *where, "saved"], 1, capfd)
+    assert error.endswith(f"/.saved.{os.getpid()}.new: its name is not valid UTF-8")
+    assert list(place.iterdir()) == []
 
 
 def test_a_server_that_cannot_be_asked_is_not_gone_behind(

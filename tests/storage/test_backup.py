@@ -143,6 +143,43 @@ async def test_a_copy_that_cannot_be_written_does_no_harm(
     assert (await store.restore()).last_seq == 20
 
 
+async def test_a_copy_that_fails_is_told_of_and_leaves_nothing(
+    store: SqliteStore, tmp_path: Path
+) -> None:
+    await store.commit(commit(1, 10))
+    path = tmp_path / "copy"
+    copy = await store._run(lambda: backup.Copy(store._database, path))
+    copy._target.pragma("max_page_count", 1)
+    with pytest.raises(StoreError, match=f"cannot copy to {path}: the disk is full; "):
+        await store._run(copy.step)
+    await store._run(lambda: copy.close(keep=False))
+    closed = apsw.Connection("")
+    closed.close()
+    with pytest.raises(StoreError, match=f"cannot copy to {path}: "):
+        backup.Copy(closed, path)
+    assert names(tmp_path) == ["data"]
+
+
+async def test_a_copy_that_cannot_be_removed_is_told_of(store: SqliteStore, tmp_path: Path) -> None:
+    path = tmp_path / "copy"
+    copy = await store._run(lambda: backup.Copy(store._database, path))
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(StoreError, match=f"cannot remove {path}: "):
+        await store._run(lambda: copy.close(keep=False))
+
+
+async def test_names_that_sqlite_cannot_have_are_refused(data: Path, tmp_path: Path) -> None:
+    await fill(data, commit(1, 10))
+    await save(data, tmp_path / "saved")
+    (tmp_path / "\udcff").mkdir()
+    data = Path(await trio.Path(data).rename(tmp_path / "\udcff" / "data"))
+    with pytest.raises(StoreError, match="its name is not valid UTF-8"):
+        await save(data, tmp_path / "again")
+    assert "its name is not valid UTF-8" in await try_restore(data, tmp_path / "saved")
+    assert names(data) == ["chat.db"]
+
+
 # -- A backup --------------------------------------------------------------------------------------
 
 

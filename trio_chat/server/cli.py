@@ -112,7 +112,11 @@ def _serve(options: argparse.Namespace) -> None:
 
 def _fingerprint(options: argparse.Namespace) -> None:
     certificate_path = options.data_dir / "certificate.pem"
-    if not certificate_path.exists():
+    try:
+        is_there = certificate_path.exists()
+    except OSError as error:
+        raise FailureError(f"cannot read {certificate_path}: {error.strerror}") from error
+    if not is_there:
         raise FailureError(
             f"there is no {certificate_path}; a server makes it when it starts there"
             " for the first time"

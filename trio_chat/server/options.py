@@ -55,6 +55,14 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _path(text: str) -> Path:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # SQLite takes no other
+        raise argparse.ArgumentTypeError(f"{text!r} is not a name in UTF-8") from None
+    return Path(text)
+
+
 def _sha256(text: str) -> str:
     if not re.fullmatch("[0-9a-fA-F]{64}", text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a SHA-256; give 64 hexadecimal digits")
@@ -104,7 +112,7 @@ def _serve_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--data-dir",
         metavar="DIR",
-        type=Path,
+        type=_path,
         help="where mailboxes, blocks, the list of files and the key are kept"
         f" (default: {default_data_dir('PORT')})",
     )
@@ -176,7 +184,7 @@ def _parser_of(command: str, description: str) -> argparse.ArgumentParser:
     )
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument("port", metavar="PORT", type=_port, nargs="?", help="the server's port")
-    where.add_argument("--data-dir", metavar="DIR", type=Path, help="as given to the server")
+    where.add_argument("--data-dir", metavar="DIR", type=_path, help="as given to the server")
     parser.set_defaults(command=command)
     return parser
 
@@ -191,7 +199,7 @@ def _backup_parser() -> argparse.ArgumentParser:
         "Save the messages that wait, the blocks and the catalogue of files to one file, whether"
         " the server runs or not. The key and the credentials are not in it.",
     )
-    parser.add_argument("file", metavar="FILE", type=Path, help="to be made; never replaced")
+    parser.add_argument("file", metavar="FILE", type=_path, help="to be made; never replaced")
     return parser
 
 

@@ -67,17 +67,21 @@ class Copy:
         self._path = path
         try:
             os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-        except OSError as error:
-            raise StoreError(f"cannot write {path}: {error.strerror}") from error
-        try:
-            self._target = apsw.Connection(str(path))
-            # A copy that ends early is thrown away, and a whole one is synced when it is sealed.
-            self._target.pragma("journal_mode", "off")
-            self._target.pragma("synchronous", "off")
-            self._backup = self._target.backup("main", source, "main")
-        except apsw.Error as error:
-            path.unlink()
+        except (OSError, ValueError) as error:  # the latter: that can't be a name
             raise StoreError(f"cannot write {path}: {reason_of(error)}") from error
+        with ExitStack() as undo:
+            undo.callback(self._remove)
+            try:
+                self._target = apsw.Connection(str(path))
+                undo.callback(self._target.close)
+                # A copy that ends early is thrown away, and a whole one is synced when it is
+                # sealed.
+                self._target.pragma("journal_mode", "off")
+                self._target.pragma("synchronous", "off")
+                self._backup = self._target.backup("main", source, "main")
+            except FAULTS as error:
+                raise StoreError(f"cannot copy to {path}: {reason_of(error)}") from error
+            undo.pop_all()
 
     def step(self) -> bool:
         """Copy some more; return whether that was all.
@@ -87,15 +91,25 @@ class Copy:
         """
         try:
             return self._backup.step(limits.BACKUP_STEP_PAGES_MAX)
-        except apsw.Error as error:
-            raise StoreError(f"cannot write {self._path}: {reason_of(error)}") from error
+        except apsw.Error as error:  # from there or from here, which it does not tell
+            raise StoreError(f"cannot copy to {self._path}: {reason_of(error)}") from error
 
     def close(self, *, keep: bool) -> None:
-        """Let go of both databases, and of the copy unless it is whole."""
+        """Let go of both databases, and of the copy unless it is whole.
+
+        Raises:
+            StoreError: if it can't be removed.
+        """
         self._backup.close(force=True)
         self._target.close()
         if not keep:
+            self._remove()
+
+    def _remove(self) -> None:
+        try:
             self._path.unlink(missing_ok=True)
+        except OSError as error:
+            raise StoreError(f"cannot remove {self._path}: {reason_of(error)}") from error
 
 
 def copy_at_rest(directory: Path, path: Path) -> None:
@@ -110,7 +124,7 @@ def copy_at_rest(directory: Path, path: Path) -> None:
     with locked(directory):
         try:
             source = apsw.Connection(str(database), flags=apsw.SQLITE_OPEN_READWRITE)
-        except apsw.Error as error:
+        except FAULTS as error:
             raise cannot_use(database, error) from error
         try:
             copy = Copy(source, path)
@@ -146,8 +160,8 @@ def back_up(copy: Callable[[Path], None], path: Path) -> Contents:
         _sync(path.parent)
     except FileExistsError:
         raise StoreError(f"{path} exists; a backup never replaces a file") from None
-    except OSError as error:
-        raise StoreError(f"cannot write {path}: {error.strerror}") from error
+    except (OSError, UnicodeError) as error:
+        raise StoreError(f"cannot write {path}: {reason_of(error)}") from error
     finally:
         temporary.unlink(missing_ok=True)
     return contents
@@ -174,7 +188,7 @@ def seal(path: Path, name: Path | None = None) -> Contents:
             database.pragma("journal_mode", "delete")  # no file beside it for a log
         finally:
             database.close()
-    except (apsw.Error, StoreError) as error:
+    except (*FAULTS, StoreError) as error:
         raise cannot_use(name or path, error, advice="") from error
     _sync(path)
     return Contents(messages, blocks, files, path.stat().st_size, schema, _sha256(path))
