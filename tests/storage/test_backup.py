@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import os
 import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -223,6 +224,33 @@ async def test_a_backup_replaces_nothing(data: Path, tmp_path: Path) -> None:
         back_up(copy, path)
     assert path.read_text() == "made meanwhile"
     assert names(tmp_path) == ["data", "saved"]
+
+
+@pytest.mark.parametrize("lacking", ["links", "replacing"])
+async def test_a_backup_has_its_name_when_it_is_whole(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lacking: str
+) -> None:
+    """In one step, without anything to be replaced; only file systems without links need two."""
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    await fill(data, commit(1, 10))
+    if lacking == "links":
+        monkeypatch.setattr(os, "link", refuse)
+    else:
+        monkeypatch.setattr(Path, "replace", refuse)
+    assert (await save(data, tmp_path / "saved")).messages == 10
+    assert names(tmp_path) == ["data", "saved"]
+    assert seal(tmp_path / "saved").messages == 10
+
+    def copy(temporary: Path) -> None:
+        copy_at_rest(data, temporary)
+        (tmp_path / "other").write_text("made meanwhile")
+
+    with pytest.raises(StoreError, match="other exists"):
+        back_up(copy, tmp_path / "other")
+    assert (tmp_path / "other").read_text() == "made meanwhile"
 
 
 def test_there_must_be_something_to_back_up(data: Path, tmp_path: Path) -> None:

@@ -154,9 +154,7 @@ def back_up(copy: Callable[[Path], None], path: Path) -> Contents:
     try:
         copy(temporary)
         contents = seal(temporary)
-        # Takes the name, so that nobody else does before it is ours.
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-        temporary.replace(path)
+        _give_name(temporary, path)
         _sync(path.parent)
     except FileExistsError:
         raise StoreError(f"{path} exists; a backup never replaces a file") from None
@@ -165,6 +163,21 @@ def back_up(copy: Callable[[Path], None], path: Path) -> Contents:
     finally:
         temporary.unlink(missing_ok=True)
     return contents
+
+
+def _give_name(temporary: Path, path: Path) -> None:
+    """Let a whole backup have its name too, in one step, unless something has it.
+
+    Raises:
+        OSError: if something has it.
+    """
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links: take the name, then replace what took it
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        temporary.replace(path)
 
 
 def seal(path: Path, name: Path | None = None) -> Contents:
