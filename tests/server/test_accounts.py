@@ -131,6 +131,20 @@ async def test_a_file_that_does_not_change_is_not_read(
     assert watch.accounts.credentials is before
 
 
+async def test_a_reload_that_was_asked_for_happens_at_once(watch: Watch) -> None:
+    await wait_all_tasks_blocked()
+    before = trio.current_time()
+    watch.path.write_text(HANS + LUKE)
+    watch.accounts.reload()
+    command = await watch._commands.receive()
+    assert isinstance(command, UsersChanged)
+    assert command.users == {"hans", "luke"}
+    assert trio.current_time() < before + limits.CREDENTIALS_LOOK_SECONDS
+    await watch.look()
+    await wait_all_tasks_blocked()
+    watch.expect_nothing()
+
+
 async def test_a_reload_that_was_asked_for_happens_though_nothing_seems_changed(
     watch: Watch,
 ) -> None:

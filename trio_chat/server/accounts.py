@@ -38,20 +38,21 @@ class Accounts:
         self.credentials = credentials
         self._path = path
         self._version = version
-        self._reload_asked = False
+        self._reload_asked = trio.Event()
 
     def reload(self) -> None:
-        """Read the file at the next look, whether it seems changed or not."""
-        self._reload_asked = True
+        """Read the file now, whether it seems changed or not."""
+        self._reload_asked.set()
 
     async def watch(self, submit: Submit, log: Log | None) -> None:
         """Look at the file again and again until cancelled; submit the users it holds."""
         while self._path is not None:
-            await trio.sleep(limits.CREDENTIALS_LOOK_SECONDS)
+            with trio.move_on_after(limits.CREDENTIALS_LOOK_SECONDS):
+                await self._reload_asked.wait()
             version = _version_of(self._path)
-            if version == self._version and not self._reload_asked:
+            if version == self._version and not self._reload_asked.is_set():
                 continue
-            self._version, self._reload_asked = version, False
+            self._version, self._reload_asked = version, trio.Event()
             before = self.credentials
             try:
                 # In a thread: hashing for `Credentials` takes a moment, and a disk may be slow.
