@@ -121,10 +121,12 @@ Losing one is harmless: the message is delivered again and its receiver knows it
 
 # -- The broker ------------------------------------------------------------------------
 COMMANDS_QUEUE_MAX = 1024
-"""Batches of requests that wait for the broker; a session that finds it full stops reading."""
+"""What waits for the broker and is no request: connections that open, commits that are on disk.
+Whoever finds it full waits."""
 
 STORE_QUEUE_MAX = CONNECTIONS_MAX + 1
-"""What the store may have to do: one commit, and a mailbox to load for each session."""
+"""What the store may have to do: one commit, and mailboxes to load, one for each user. Of those
+who log in while so many wait, none gets in."""
 
 REQUESTS_BATCH_MAX = 64
 """Requests in one command, and of one connection in the broker's queue: one read may bring

@@ -13,7 +13,7 @@ from trio_chat import limits
 from trio_chat.core.beginning import Restored
 from trio_chat.core.broker import Broker
 from trio_chat.core.commands import Committed, Requests, SessionClosed, SessionOpened, Stop
-from trio_chat.core.effects import Commit
+from trio_chat.core.effects import Commit, LoadMailbox
 from trio_chat.errors import ErrorCode
 from trio_chat.net.memory import MemoryTransport, memory_pair
 from trio_chat.protocol import messages as wire
@@ -76,8 +76,8 @@ class CountingTransport:
 class Rig:
     """A hub, with clients that are logged in without any task of their own."""
 
-    def __init__(self) -> None:
-        broker = Broker(CREDENTIALS.users, SETTINGS, Restored())
+    def __init__(self, restored: Restored | None = None) -> None:
+        broker = Broker(CREDENTIALS.users, SETTINGS, restored or Restored())
         self.hub = Hub(broker, None)
         self._count = 0
 
@@ -185,6 +185,30 @@ async def test_a_login_is_refused_while_too_many_passwords_wait(
     error = (await last.received())[-1]
     assert isinstance(error, wire.Error)
     assert error.code is ErrorCode.LOGIN_BUSY
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_login_fails_while_too_many_mailboxes_wait_to_be_read_and_commits_have_room(
+    autojump_clock: MockClock, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "STORE_QUEUE_MAX", 3)
+    rig = Rig(Restored(waiting=dict.fromkeys(("hans", "yoda", "luke"), (1, 5))))
+    nursery.start_soon(rig.hub.run)  # and a disk that hangs
+    nursery.start_soon(
+        check_passwords, rig.hub.password_jobs, Accounts(CREDENTIALS), rig.hub.submit
+    )
+    for user in ("hans", "yoda"):
+        await rig.log_in_at_once(user)
+    luke = await rig.connect("luke")
+    await rig.say(luke, wire.Hello(1), wire.Login(1, "luke", password_of("luke")))
+    closed = (await luke.received())[-1]
+    assert isinstance(closed, wire.Closed)
+    assert closed.code is ErrorCode.MAILBOX_UNREADABLE
+    vader = await rig.log_in("vader")
+    await rig.say(vader, wire.Message(2, "luke", "hello"))
+    await vader.received()
+    jobs = [rig.hub.store_jobs.receive_nowait() for _ in range(3)]
+    assert [type(job) for job in jobs] == [LoadMailbox, LoadMailbox, Commit]
     nursery.cancel_scope.cancel()
 
 

@@ -22,6 +22,7 @@ from ..core import effects
 from ..core.broker import Broker
 from ..core.commands import (
     Command,
+    MailboxLoaded,
     Requests,
     SessionFailed,
     SessionId,
@@ -63,8 +64,8 @@ class Hub:
         self._paces = paces
         self._submit, self._commands = trio.open_memory_channel[Command](limits.COMMANDS_QUEUE_MAX)
         self.arrivals: Arrivals[Connection] = Arrivals()
-        # At most one commit and one load for each session are ever asked for, so there is
-        # always room here, and the broker never waits for the disk.
+        # One commit at a time is asked for, so there is always room for it here, and the broker
+        # never waits for the disk.
         self._store, self.store_jobs = trio.open_memory_channel[StoreJob](limits.STORE_QUEUE_MAX)
         self._passwords, self.password_jobs = trio.open_memory_channel[effects.CheckPassword](
             limits.PASSWORD_QUEUE_MAX
@@ -265,8 +266,15 @@ class Hub:
             code = ErrorCode.LOGIN_BUSY
             self._own.append(SessionFailed(effect.session, code, code.describe()))
 
-    def _store_job(self, effect: StoreJob) -> None:
+    def _commit(self, effect: Commit) -> None:
         self._store.send_nowait(effect)
+
+    def _load_mailbox(self, effect: LoadMailbox) -> None:
+        if self._store.statistics().current_buffer_used < limits.STORE_QUEUE_MAX - 1:
+            self._store.send_nowait(effect)
+        else:
+            # The disk hangs, and more have logged in and gone meanwhile than can be online.
+            self._own.append(MailboxLoaded(effect.user, None))
 
     _EFFECTS: ClassVar[dict[type, Callable[[Hub, Any], None]]] = {
         effects.Send: _send,
@@ -274,8 +282,8 @@ class Hub:
         effects.Admit: _admit,
         effects.Close: _close,
         effects.CheckPassword: _check_password,
-        effects.Commit: _store_job,
-        effects.LoadMailbox: _store_job,
+        effects.Commit: _commit,
+        effects.LoadMailbox: _load_mailbox,
     }
 
     # -- Log ---------------------------------------------------------------------------------
