@@ -134,7 +134,6 @@ class Hub:
     def _round(self, linger_seconds: float = 0.0) -> int:
         """Handle all that waits, then send; return from how many connections something came."""
         self._now = trio.current_time()
-        count = 0
         if self._is_submitted:
             self._handle_submitted()
         if self._now >= self._broker.next_deadline():
@@ -142,14 +141,14 @@ class Hub:
         if self._now >= self._notices_due:
             self._notices_due = NEVER
             self._touched.update((c, None) for c in self._connections.values() if c.pending)
-        requests = 0
+        count = requests = 0
         for connection, due in tuple(self._behind.items()):
             if due > self._now:
                 continue
             requests += self._serve(connection)
             if connection not in self._behind:
                 self.arrivals.release(connection, connection.delay(self._now))
-        for connection, data in self.arrivals.take(0.0 if count or requests else linger_seconds):
+        for connection, data in self.arrivals.take(0.0 if requests else linger_seconds):
             count += 1
             requests += connection.feed(data) + self._serve(connection)
             if connection in self._behind:
