@@ -19,6 +19,7 @@ from trio_chat.net.tcp import TcpListener
 from trio_chat.protocol import messages as wire
 from trio_chat.server import cli
 from trio_chat.server.credentials import read_credentials
+from trio_chat.storage.lock import locked
 
 from .program import free_port, run_module, running_server, talker, wait_until, write_credentials
 
@@ -105,6 +106,15 @@ def test_a_port_in_use_is_one_line_and_exit_code_1(
         assert f"port {port} of 127.0.0.1 is in use" in complaint(start(tmp_path, port), 1, capfd)
 
 
+def test_a_server_that_finds_its_data_in_use_makes_no_key(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with locked(tmp_path / "data"):
+        error = complaint(start(tmp_path, free_port()), 1, capfd)
+    assert error.startswith(f"{tmp_path / 'data'} is in use by another server; ")
+    assert list((tmp_path / "data").iterdir()) == []
+
+
 @pytest.mark.parametrize(
     "host", ["no such host", "192.0.2.1", "x" * 70], ids=["unknown", "elsewhere", "no name"]
 )
@@ -139,8 +149,10 @@ def test_a_data_directory_that_cannot_be_used_is_one_line_and_exit_code_1(
 ) -> None:
     (tmp_path / "file").write_text("")
     arguments = start(tmp_path, free_port(), "--data-dir", str(tmp_path / "file" / "data"))
-    assert "cannot write to" in complaint(arguments, 1, capfd)
-    (tmp_path / "data").mkdir()
+    assert "cannot use" in complaint(arguments, 1, capfd)
+    (tmp_path / "data" / "key.new").mkdir(parents=True)
+    error = complaint(start(tmp_path, free_port()), 1, capfd)
+    assert error == f"cannot write to {tmp_path / 'data'}: Is a directory"
     (tmp_path / "data" / "chat.db").write_text("no database at all " * 100)
     assert "cannot use" in complaint(start(tmp_path, free_port()), 1, capfd)
 

@@ -71,17 +71,18 @@ async def _leave_a_stuck_disk(stop: trio.Event, alarm: Log) -> NoReturn:
 
 async def _run(options: argparse.Namespace, accounts: Accounts) -> None:
     stop = trio.Event()
-    context = server_context(_identity(options))
     refusal = _refusal(ErrorCode.TLS_REQUIRED)
     write_log = FORMATS[options.log_format]
-    acceptor = TlsAcceptor(context, Plaintext(options.plaintext), refusal)
     crowd = Crowd(options.connections_per_address, _refusal(ErrorCode.TOO_MANY_CONNECTIONS))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_obey_signals, stop, accounts)
-        store = await open_sqlite(options.data_dir / DATABASE_NAME)
+        store = await open_sqlite(options.data_dir / DATABASE_NAME)  # and lock the directory
         patience = trio.CancelScope(shield=True)  # it outlives the rest, however that ends
         nursery.start_soon(_within, patience, partial(_leave_a_stuck_disk, stop, write_log))
         try:
+            # Made only by who has the lock: another start might replace the key of this one.
+            context = server_context(_identity(options))
+            acceptor = TlsAcceptor(context, Plaintext(options.plaintext), refusal)
             await serve(
                 TcpListener(options.port, options.host, acceptor, crowd),
                 store,
