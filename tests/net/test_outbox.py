@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -58,6 +59,21 @@ async def test_sending_never_waits_but_says_when_too_much_is_kept() -> None:
     outbox = Outbox(left)
     assert outbox.send(b"x" * (10 + MOST))
     assert not outbox.send(b"x")
+
+
+async def test_what_is_beyond_the_bound_is_not_kept_but_there_is_room_for_the_last_lines() -> None:
+    size = 64 * 1024
+    left, right = memory_pair(capacity_bytes=size)
+    outbox = Outbox(left)
+    assert outbox.send(b"x" * MOST)
+    assert not outbox.send(b"y" * (size + 1))
+    assert outbox.send(b"y" * size)
+    async with running(outbox):
+        outbox.finish()
+        assert not outbox.send(b"z" * MOST)
+        assert not outbox.send(b"w")
+        data = await read_to_the_end(right, 2 * MOST + size)
+        assert Counter(data) == {ord("x"): MOST, ord("y"): size, ord("z"): MOST}
 
 
 async def test_the_bound_counts_only_what_is_still_kept() -> None:

@@ -102,8 +102,11 @@ async def test_a_connection_is_as_old_as_before_its_handshake(identity: Identity
 
 
 @pytest.mark.parametrize("piece", [1_000, 16_384, 1_000_000])
-async def test_megabytes_go_both_ways_without_loss(identity: Identity, piece: int) -> None:
+async def test_megabytes_go_both_ways_without_loss(
+    identity: Identity, monkeypatch: pytest.MonkeyPatch, piece: int
+) -> None:
     data = os.urandom(8_000_000)
+    monkeypatch.setattr(limits, "OUTBOX_BYTES_MAX", len(data))
     async with serving(identity) as port:
         transport = await connect_securely(port)
         outbox = Outbox(transport)

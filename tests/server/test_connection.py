@@ -19,6 +19,32 @@ from trio_chat.server.pace import Pace
 SESSION = 7
 
 
+async def test_of_much_that_is_pending_whole_lines_are_kept_up_to_the_bound(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "OUTBOX_BYTES_MAX", 300)
+    client, transport = memory_pair(10, ("client", "server"))
+    connection = Connection(SESSION, transport)
+    small, large = wire.Users(2, ("hans",)), wire.Users(3, ("x" * 400,))
+    size = len(encode_lines([small]))
+    assert 300 // size * size + 10 < 300 + size, "one more does not fit"
+    connection.pending += [small] * 50
+    assert not connection.flush()
+    connection.pending += [wire.Closed(ErrorCode.SLOW, "why")]
+    connection.finish()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(connection.run, Arrivals())
+        data = b""
+        while some := await client.receive():
+            data += some
+        client.close()
+    kept = 300 // size
+    assert data == encode_lines([small] * kept + [wire.Closed(ErrorCode.SLOW, "why")])
+    connection = Connection(SESSION, memory_pair(10)[1])
+    connection.pending += [small, large, small]
+    assert not connection.flush()
+
+
 class Pair:
     """A connection that runs, its client's end, and the commands that come of it."""
 

@@ -12,8 +12,9 @@ class Outbox:
     """Sends to one transport without ever making anybody wait.
 
     - `send` MUST NOT wait: what the transport does not take at once is kept, in order.
-    - What is kept MUST stay below `limits.OUTBOX_BYTES_MAX` but for the last lines of a
-      connection: `send` returns False when it does not, and the caller has to `finish`.
+    - What is kept MUST stay below `limits.OUTBOX_BYTES_MAX`: what would be behind that is not
+      kept, `send` returns False, and the caller has to `finish`. For the last lines, after
+      that, there is as much room again.
     - Only `run` waits for a slow receiver; it MUST run as long as the connection lives.
     - After `finish`, what is kept is still sent, for `limits.DRAIN_SECONDS_MAX`.
     - A broken connection is not an error here: what is sent to it vanishes, and whoever
@@ -34,6 +35,8 @@ class Outbox:
             if taken == len(data):
                 return True
             data = data[taken:]
+        elif len(self._unsent) + len(data) > limits.OUTBOX_BYTES_MAX * (1 + self._finished):
+            return False
         self._unsent += data
         self._work.set()
         return len(self._unsent) <= limits.OUTBOX_BYTES_MAX

@@ -11,7 +11,7 @@ time, and others are served in between.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 
 import trio
 
@@ -126,6 +126,8 @@ class Connection:
         """Send what is pending, in one go; return whether the receiver keeps up."""
         data = encode_lines(self.pending)
         self.pending = []
+        if len(data) > limits.OUTBOX_BYTES_MAX:
+            return all(map(self._outbox.send, _pieces(data)))  # up to the first that is refused
         return self._outbox.send(data)
 
     def charge(self, receivers: int, size_bytes: int, weight: int) -> None:
@@ -134,8 +136,9 @@ class Connection:
             self._pace.charge(receivers, size_bytes, weight)
 
     def finish(self) -> None:
-        """Close the connection once everything that was flushed is out."""
+        """Close the connection once everything is out, what is pending too."""
         self._outbox.finish()
+        self.flush()
 
     async def run(self, arrivals: Arrivals[Connection]) -> bool:
         """Serve the connection until both of its directions have ended, or time is up.
@@ -153,3 +156,14 @@ class Connection:
                 else:
                     await self._input_ended.wait()
         return self._input_ended.is_set()
+
+
+def _pieces(lines: bytes) -> Iterator[bytes]:
+    """Whole lines, in pieces that an outbox may keep; a line that is longer is one by itself."""
+    start = 0
+    while len(lines) - start > limits.OUTBOX_BYTES_MAX:
+        end = lines.rfind(b"\n", start, start + limits.OUTBOX_BYTES_MAX)
+        end = (lines.index(b"\n", start) if end < 0 else end) + 1
+        yield lines[start:end]
+        start = end
+    yield lines[start:]

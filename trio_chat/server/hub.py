@@ -254,7 +254,6 @@ class Hub:
     def _close(self, effect: effects.Close) -> None:
         connection = self._connections.get(effect.session)
         if connection is not None:
-            connection.flush()
             connection.finish()
 
     def _check_password(self, effect: effects.CheckPassword) -> None:
