@@ -56,7 +56,7 @@ class Mailbox:
     Attributes:
         user: its owner.
         session: the owner's, while online and after what is on disk has been loaded.
-        is_journalled: whether the journal looks into it for messages to write.
+        is_journalled: whether the journal looks into it in time for its next message.
         loading: whether what is on disk is being read.
         letters: in memory, in order of ``seq``.
         sent: how many of `letters`, from the first, were sent to the session.

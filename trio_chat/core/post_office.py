@@ -121,7 +121,7 @@ class PostOffice:
         self._journal.unwritten += 1
         if receiver:
             self._outgoing.messages_to(receiver).append(delivery)
-            if not mailbox.is_journalled or due < self._journal.due:
+            if not mailbox.is_journalled:
                 self._journal.add_letter(mailbox, due)
         else:
             letter.due = now
@@ -198,6 +198,7 @@ class PostOffice:
                 letter.due = due
                 self._journal.unwritten += 1
                 self._journal.add_letter(mailbox, due)
+                mailbox.is_journalled = False  # its next message is due before that
             else:
                 refused.append(letter)
         for user in dict.fromkeys(letter.recipient for letter in refused):
