@@ -83,7 +83,7 @@ def endless(port: int) -> None:
 
 
 def stopped(port: int) -> None:
-    """Eight readers that stop, and come back when thrown out; somebody writes to them all."""
+    """Eight readers that stop, and come back when thrown out; eight users write to them all."""
 
     def stop_reading(user: int) -> None:
         while True:
@@ -94,14 +94,14 @@ def stopped(port: int) -> None:
                 poll.poll()
                 connection.close()
 
-    def write() -> None:
-        connection = _log_in(port, FIRST_USER + STOPPED)
+    def write(user: int) -> None:
+        connection = _log_in(port, user)
         number = 2
         while True:
             lines = [b'{"type":"broadcast","id":%d,"text":"%s"}\n' % (number, TEXT)]
-            for user in range(FIRST_USER, FIRST_USER + STOPPED):
+            for reader in range(FIRST_USER, FIRST_USER + STOPPED):
                 number += 1
-                name = user_name(user).encode()
+                name = user_name(reader).encode()
                 lines.append(
                     b'{"type":"message","id":%d,"to":"%s","text":"%s"}\n' % (number, name, TEXT)
                 )
@@ -112,7 +112,7 @@ def stopped(port: int) -> None:
 
     for user in range(FIRST_USER, FIRST_USER + STOPPED):
         Thread(target=stop_reading, args=(user,)).start()
-    Thread(target=write).start()
+        Thread(target=write, args=(user + STOPPED,)).start()
 
 
 def flood(port: int) -> None:
