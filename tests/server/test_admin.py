@@ -142,7 +142,7 @@ async def test_who_goes_ends_what_they_have_asked_for(path: Path, tmp_path: Path
         (b"x" * (limits.ADMIN_LINE_BYTES_MAX + 1), b'{"type":"failed","text":"Protocol error. A l'),
         (
             rb'{"type":"copy","path":"a\u0000b"}' + b"\n",
-            rb'{"type":"failed","text":"cannot write a\u0000b: embedded null byte"}' + b"\n",
+            rb'{"type":"failed","text":"cannot write a\u0000b: ',  # in Python's own words
         ),
         (b'{"type":"status"}\n', b'{"type":"status","version":'),
     ],
