@@ -41,6 +41,7 @@ class Window:
         self._screen = pyte.HistoryScreen(columns, ROWS, history=10_000, ratio=1)
         self._stream = pyte.ByteStream(self._screen)
         self._changed = trio.Event()
+        self._is_gone = False
         self._reading = trio.CancelScope()
 
     @property
@@ -112,6 +113,7 @@ class Window:
         return status
 
     def hang_up(self) -> None:
+        self._is_gone = True
         trio.lowlevel.notify_closing(self._keyboard)
         close(self._terminal, self._keyboard)
 
@@ -122,6 +124,8 @@ class Window:
                 try:
                     await trio.lowlevel.wait_readable(self._keyboard)
                 except trio.ClosedResourceError:
+                    return
+                if self._is_gone:  # since there was something to read
                     return
                 data = os.read(self._keyboard, 65536)
                 self.output += data
