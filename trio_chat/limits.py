@@ -283,7 +283,7 @@ CHUNKS_MAX = 10
 """The parts of a file that users see (assignment, section 3.5)."""
 
 PIECE_BYTES_MAX = 2 * 1024 * 1024
-"""What is asked for, verified and sent at a time; both ends have a few in memory per link."""
+"""What is asked for, verified and sent at a time; both ends have one in memory per link."""
 
 PIECES_MAX = FILE_BYTES_MAX // PIECE_BYTES_MAX + CHUNKS_MAX
 """Pieces of one file, whatever a manifest says: bounds bitmaps and the list of hashes."""
@@ -294,7 +294,7 @@ PEERS_MAX = 64
 WINDOW_BYTES_MAX = 4 * 1024 * 1024
 """Asked of one peer and not yet here: 40 MB/s over a round trip of 0.1 s.
 
-What of it has been sent is lost when the client is killed."""
+Two pieces are, however large: one that is on its way, and one to go on with."""
 
 WINDOW_PIECES_MAX = 256
 """The same in pieces, which small files have smaller."""
@@ -371,4 +371,3 @@ assert KEYS_REMEMBERED_MAX > MAILBOX_MESSAGES_MAX + REQUESTS_UNANSWERED_MAX, (
     "a repetition may stand a whole mailbox behind the message that it repeats"
 )
 assert UPLOADS_WAITING_MAX > WINDOW_PIECES_MAX, "who keeps to the window is never refused"
-assert WINDOW_BYTES_MAX >= 2 * PIECE_BYTES_MAX, "one piece on its way, and one asked for"

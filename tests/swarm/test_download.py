@@ -186,6 +186,20 @@ def test_a_peer_is_not_silent_while_its_last_pieces_are_verified() -> None:
     assert receipt.complete
 
 
+def test_a_peer_is_not_silent_while_a_slow_disk_keeps_us_from_reading_it() -> None:
+    download = start(10, "a")
+    first, *others = asked(download)["a"]
+    download.arrived("a", first, 0.1)
+    download.expire(1000.0)
+    assert [order for order in download.orders(1000.0) if isinstance(order, Cancel)] == []
+    download.received("a", first, ok=True, now=1000.0)
+    download.expire(1000.0 + limits.SILENCE_SECONDS)
+    assert [order for order in download.orders(1005.0) if isinstance(order, Cancel)] == []
+    download.expire(1000.1 + limits.SILENCE_SECONDS)
+    cancelled = {order.piece for order in download.orders(1005.1) if isinstance(order, Cancel)}
+    assert cancelled.issuperset(others)
+
+
 def test_what_is_verified_when_its_peer_leaves_is_asked_of_others() -> None:
     download = start(10, "ab")
     pieces = asked(download)["a"]

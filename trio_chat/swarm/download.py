@@ -219,6 +219,7 @@ class Download:
         is_new = self.have.add(piece)
         if known is not None:
             self.arrived(peer, piece, now)
+            known.heard_at = now  # as it was not read while the piece was verified
             self._release(known, piece)
             self._ready[peer] = known
         if not is_new:
@@ -275,7 +276,7 @@ class Download:
     def expire(self, now: float) -> None:
         """See who is silent or may be tried again; `orders` then looks for what is late."""
         for peer in self._peers.values():
-            if peer.owed and now - peer.heard_at > peer.patience:
+            if peer.is_silent(now):
                 for piece in list(peer.owes()):
                     self._cancels.append(Cancel(peer.name, piece))
                     self._release(peer, piece)

@@ -109,6 +109,14 @@ class Peer:
         slow = 4 / rate if rate else 0.0
         return min(max(slow, limits.SILENCE_SECONDS), limits.BACKOFF_SECONDS_MAX)
 
+    def is_silent(self, now: float) -> bool:
+        """Whether it owes something, and has sent nothing for too long.
+
+        Nobody reads what it sends while a piece of it is verified, so it can't be silent then.
+        """
+        is_read = self.owed == len(self.asked)
+        return self.owed > 0 and is_read and now - self.heard_at > self.patience
+
     def seconds_for_next(self) -> float:
         """How long one more piece would take, behind those that it owes."""
         rate = self.rate

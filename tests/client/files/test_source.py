@@ -26,14 +26,13 @@ HELLO = wire.PeerHello(wire.PEER_PROTOCOL_VERSION)
 
 
 class Reports:
-    """What was reported; whoever gets a piece keeps its buffer until told otherwise."""
+    """What was reported, by whoever writes pieces to a disk."""
 
     def __init__(self) -> None:
         self.said: list[object] = []
         self.heard_at: list[float] = []
-        self.buffers: list[bytearray] = []
-        self.source: Source | None = None
-        self.keeps_buffers = False
+        self.disk = trio.Event()  # until this is set it takes nothing
+        self.disk.set()
 
     def size_of(self, piece: int) -> int:
         return SIZE if piece < PIECES else 0
@@ -53,11 +52,9 @@ class Reports:
     def heard(self, source: Source) -> None:
         self.heard_at.append(trio.current_time())
 
-    def piece(self, source: Source, piece: int, buffer: bytearray) -> None:
-        self.said.append(("piece", piece, bytes(buffer)))
-        self.buffers.append(buffer)
-        if not self.keeps_buffers:
-            source.release(buffer)
+    async def piece(self, source: Source, piece: int, data: memoryview) -> None:
+        self.said.append(("piece", piece, bytes(data)))
+        await self.disk.wait()
 
     def refused(self, source: Source, piece: int, *, busy: bool) -> None:
         self.said.append(("refused", piece, busy))
@@ -205,7 +202,7 @@ async def test_a_piece_comes_as_often_as_it_was_asked_for() -> None:
     theirs.send_nowait(piece * 3)
     with pytest.raises(ProtocolViolation), trio.fail_after(seconds_max()):
         await source.run(reports)
-    assert len(reports.buffers) == 2
+    assert len(reports.said) == 2
 
 
 @pytest.mark.parametrize(
@@ -224,21 +221,21 @@ async def test_an_end_in_the_middle_is_the_end(said: bytes) -> None:
     assert await report_of(source, theirs, said) == []
 
 
-async def test_no_more_than_three_pieces_are_in_memory() -> None:
+async def test_nothing_more_is_read_until_a_piece_is_verified_and_written() -> None:
     source, theirs = await greeted()
     reports = Reports()
-    reports.keeps_buffers = True
-    for piece in range(10):
+    reports.disk = trio.Event()
+    for piece in range(3):
         source.ask(piece)
         theirs.send_nowait(line(wire.PieceFollows(ROOT, piece, SIZE)) + bytes([piece]) * SIZE)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(source.run, reports)
         await trio.testing.wait_all_tasks_blocked()
-        assert len(reports.buffers) == 3
-        source.release(reports.buffers[0])
+        assert reports.said == [("piece", 0, bytes(SIZE))]
+        assert len(reports.heard_at) == 1
+        reports.disk.set()
         await trio.testing.wait_all_tasks_blocked()
-        assert len(reports.buffers) == 4
-        assert reports.buffers[3] is reports.buffers[0], "it is used again"
+        assert reports.said[1:] == [("piece", piece, bytes([piece]) * SIZE) for piece in (1, 2)]
         theirs.close()
         nursery.cancel_scope.cancel()
 

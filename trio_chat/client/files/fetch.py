@@ -2,8 +2,9 @@
 
 Theory of operation: a task for each source reports what comes; each report is told to the
 `swarm.download.Download`, whose orders then go out to the sources, at once and without waiting.
-A piece is verified and written in a worker thread, while the next one comes. When nothing is
-missing the file gets its name, and that is the end of the tasks.
+A piece is verified and written in a worker thread; its source is not read meanwhile, so after a
+kill no more than one piece of each has come for nothing. When nothing is missing the file gets its
+name, and that is the end of the tasks.
 """
 
 from __future__ import annotations
@@ -162,8 +163,6 @@ class Fetch:
                 for source in self._sources.values():
                     source.send_news()  # who fetches from us too must know of the last pieces
                 self._nursery.cancel_scope.cancel()
-        except* DiskError as errors:
-            self._fail(str(errors.exceptions[0]))
         finally:
             self._nursery = None
         if self._failure is not None:
@@ -335,13 +334,6 @@ class Fetch:
         if self._download is not None:
             self._download.heard(source.user, trio.current_time())
 
-    def piece(self, source: Source, piece: int, buffer: bytearray) -> None:
-        assert self._nursery is not None
-        if self._download is not None:
-            self._download.arrived(source.user, piece, trio.current_time())
-            self._send_orders()
-        self._nursery.start_soon(self._store, source, piece, buffer)
-
     def refused(self, source: Source, piece: int, *, busy: bool) -> None:
         if self._download is not None:
             self._download.refused(source.user, piece, trio.current_time(), busy=busy)
@@ -368,8 +360,12 @@ class Fetch:
 
     async def _check(self, leaves: Leaves) -> None:
         """See what is here from an earlier try, then begin."""
-        have = await trio.to_thread.run_sync(self._part.verify, leaves, self._note_checked)
-        self._begin(leaves, have)
+        try:
+            have = await trio.to_thread.run_sync(self._part.verify, leaves, self._note_checked)
+        except DiskError as error:
+            self._fail(str(error))
+        else:
+            self._begin(leaves, have)
 
     def _note_checked(self, done: int, _size: int) -> None:
         trio.from_thread.check_cancelled()  # a large file must keep nobody waiting
@@ -405,17 +401,18 @@ class Fetch:
             else:
                 source.cancel(order.piece)
 
-    async def _store(self, source: Source, piece: int, buffer: bytearray) -> None:
+    async def piece(self, source: Source, piece: int, data: memoryview) -> None:
         assert self._leaves is not None
         assert self._download is not None
-        size = self.size_of(piece)
-        data = memoryview(buffer)[:size]
+        user = source.user
+        self._download.arrived(user, piece, trio.current_time())
+        self._send_orders()
         try:
             is_right = await run_briefly(self._part.store, self._leaves, piece, data)
-        finally:
-            source.release(buffer)
-        user = source.user
-        self.received_bytes[user] = self.received_bytes.get(user, 0) + size
+        except DiskError as error:
+            self._fail(str(error))
+            return
+        self.received_bytes[user] = self.received_bytes.get(user, 0) + len(data)
         receipt = self._download.received(user, piece, is_right, trio.current_time())
         if receipt.verdict is Verdict.LIE:
             self._drop(source)

@@ -22,8 +22,6 @@ from ...protocol.framing import encode_line
 from .stream import FileStream
 from .throttle import Throttle
 
-_BUFFERS = 3
-
 _decoder: msgspec.json.Decoder[wire.ServeMessage] = msgspec.json.Decoder(wire.ServeMessage)
 
 
@@ -48,11 +46,8 @@ class Receiver(Protocol):
     def heard(self, source: Source) -> None:
         """Some part of a piece has come."""
 
-    def piece(self, source: Source, piece: int, buffer: bytearray) -> None:
-        """A piece has come, right or wrong, and fills the buffer or begins it.
-
-        The buffer must be given back with `release`.
-        """
+    async def piece(self, source: Source, piece: int, data: memoryview) -> None:
+        """A piece has come, right or wrong; nothing more does until this returns."""
 
     def refused(self, source: Source, piece: int, *, busy: bool) -> None:
         """A piece does not come."""
@@ -73,10 +68,7 @@ class Source:
         self._root = root
         self._throttle = throttle
         self._outbox = Outbox(transport)
-        # One is filled while another one is verified and written.
-        self._give_back, self._buffers = trio.open_memory_channel[bytearray](_BUFFERS)
-        for _ in range(_BUFFERS):
-            self._give_back.send_nowait(bytearray())
+        self._buffer = bytearray()  # for a piece; what comes meanwhile waits in the socket
         self._stream = FileStream(transport, _decoder)
         self._news = bytearray()  # announcements that go with the next line, or soon
         self._has_news = trio.Event()
@@ -186,10 +178,9 @@ class Source:
         if not self._asked[piece] or size != receiver.size_of(piece):
             raise _unasked()
         self._asked[piece] -= 1
-        buffer = await self._buffers.receive()
-        if len(buffer) < size:
-            buffer = bytearray(size)
-        view = memoryview(buffer)[:size]
+        if len(self._buffer) < size:
+            self._buffer = bytearray(size)
+        data = view = memoryview(self._buffer)[:size]
         while view:
             received = await self._stream.receive_into(view[: self._throttle.turn_bytes])
             if received == 0:
@@ -197,11 +188,7 @@ class Source:
             view = view[received:]
             receiver.heard(self)
             await self._throttle.take(received)  # what comes next waits until that is paid for
-        receiver.piece(self, piece, buffer)
-
-    def release(self, buffer: bytearray) -> None:
-        """Take back the buffer of a piece."""
-        self._give_back.send_nowait(buffer)
+        await receiver.piece(self, piece, data)
 
     async def _receive_leaves(self, receiver: Receiver, size: int) -> None:
         if not self._leaves_asked or size not in (0, receiver.size_of_leaves()):
