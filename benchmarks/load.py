@@ -6,6 +6,7 @@ their first bytes and reads no more of them than what it has to acknowledge.
 
 from __future__ import annotations
 
+import abc
 import select
 import socket
 import ssl
@@ -22,12 +23,12 @@ Login = Generator[bytes, bytes, None]
 """Sends what a login takes; yields what it waits for, and gets what has come before that."""
 
 
-class Client:
+class Client(abc.ABC):
     """One user; a subclass knows the protocol.
 
     Attributes:
         acknowledges: whether the server answers each message, and so sets the pace.
-        cut: what complete input ends with.
+        cut: what complete input ends with; nothing if only `on_data` can tell.
         refusal: what the server says only if it does not do what was asked.
         name: of the user.
         deliveries: how many messages and broadcasts have come.
@@ -75,25 +76,25 @@ class Client:
 
     # -- What a protocol has to say ------------------------------------------------------------
 
+    @abc.abstractmethod
     def log_in(self) -> Login:
         """Log in, and join the room if there is one."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def on_data(self, data: bytes) -> None:
         """Look at complete input: count, and acknowledge what is to be acknowledged."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def message(self, to: str, text: bytes, count: int) -> None:
         """Send messages, all in one go."""
-        raise NotImplementedError
 
     def message_and_confirm(self, to: str, text: bytes, count: int) -> None:
         """Send messages, all in one go, and have it confirmed that the server has them."""
         self.message(to, text, count)
 
+    @abc.abstractmethod
     def broadcast(self, text: bytes, count: int) -> None:
         """Send broadcasts, all in one go."""
-        raise NotImplementedError
 
     # -- The connection ------------------------------------------------------------------------
 

@@ -282,8 +282,13 @@ FILE_NAME_BYTES_MAX = 255
 CHUNKS_MAX = 10
 """The parts of a file that users see (assignment, section 3.5)."""
 
-PIECE_BYTES_MAX = 2 * 1024 * 1024
-"""What is asked for, verified and sent at a time; both ends have one in memory per link."""
+PIECE_BYTES_MAX = 4 * 1024 * 1024
+"""What is asked for at a time."""
+
+LEAF_BYTES_MAX = 2 * 1024 * 1024
+"""What is read, verified and written at a time: a piece, or a half of the largest.
+
+Both ends have one in memory for each connection."""
 
 PIECES_MAX = FILE_BYTES_MAX // PIECE_BYTES_MAX + CHUNKS_MAX
 """Pieces of one file, whatever a manifest says: bounds bitmaps and the list of hashes."""

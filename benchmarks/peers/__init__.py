@@ -6,6 +6,7 @@ To add one is to add a class to the module of its protocol and a row to `benchma
 
 from __future__ import annotations
 
+import abc
 import shutil
 import ssl
 from typing import ClassVar
@@ -14,7 +15,7 @@ from ..load import Client
 from ..server_process import Process
 
 
-class Peer:
+class Peer(abc.ABC):
     """One kind of server; a subclass for each.
 
     Attributes:
@@ -43,11 +44,11 @@ class Peer:
         return shutil.which(cls.program) is not None
 
     @classmethod
+    @abc.abstractmethod
     def start(cls, users: int, cpu: int) -> Process:
         """A server with accounts for so many users; not started yet."""
-        raise NotImplementedError
 
-    @classmethod
+    @classmethod  # noqa: B027  # most have nothing to do
     def prepare(cls, process: Process, users: int) -> None:
         """What is to be done after its start, such as to make accounts."""
 

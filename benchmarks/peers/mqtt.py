@@ -33,6 +33,7 @@ class MqttClient(Client):
     """Speaks MQTT 3.1.1; it does not acknowledge what is not QoS 1."""
 
     acknowledges = True
+    cut = b""
     refusal = b"no such bytes"
 
     def log_in(self) -> Login:
@@ -46,8 +47,7 @@ class MqttClient(Client):
         # Two bytes follow: whether there is a session already, and that all is well.
         self._rest = self._rest[2:]
 
-    def _take(self, data: bytes) -> None:
-        data = self._rest + data
+    def on_data(self, data: bytes) -> None:
         start, end = 0, len(data)
         acks = []
         while end - start >= 2:

@@ -222,8 +222,8 @@ BUGS = (
     Bug(
         "a piece of a file is written in another one's place",
         "client/files/disk.py",
-        "        offset = self.manifest.span(piece)[0]\n        try:\n            while data:",
-        "        offset = self.manifest.span(max(0, piece - 1))[0]\n        try:\n            while data:",
+        "        offset = leaf.offset\n",
+        "        offset = max(0, leaf.offset - self.manifest.piece_bytes)\n",
     ),
     Bug(
         "a connection that has gone is never forgotten",

@@ -1,17 +1,17 @@
 """The hash function stands for known results, so that no release changes it unseen."""
 
-from trio_chat.swarm.hashing import HASH_BYTES, hash_piece, hash_root
+from trio_chat.swarm.hashing import HASH_BYTES, hash_leaf, hash_root
 
 EMPTY = "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262"
 
 
 def test_a_leaf_is_the_blake3_of_its_piece() -> None:
-    assert hash_piece(b"").hex() == EMPTY
-    assert hash_piece(bytearray(b"abc")) == hash_piece(memoryview(b"abc")) == hash_piece(b"abc")
+    assert hash_leaf(b"").hex() == EMPTY
+    assert hash_leaf(bytearray(b"abc")) == hash_leaf(memoryview(b"abc")) == hash_leaf(b"abc")
 
 
 def test_the_root_depends_on_all_that_it_is_over() -> None:
-    leaf = hash_piece(b"a")
+    leaf = hash_leaf(b"a")
     roots = {
         hash_root(1, 1, 16384, leaf),
         hash_root(2, 1, 16384, leaf),

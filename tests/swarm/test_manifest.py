@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trio_chat import limits
-from trio_chat.swarm.hashing import hash_piece
+from trio_chat.swarm.hashing import hash_leaf
 from trio_chat.swarm.manifest import (
     Layout,
     Leaves,
@@ -40,6 +40,24 @@ def test_pieces_and_chunks_cover_the_file_once_and_in_order(size: int) -> None:
     assert (at, piece) == (size, layout.pieces)
 
 
+@given(st.one_of(st.integers(0, 3 * MIB), st.integers(GIB, 2 * GIB)))
+def test_leaves_cover_the_pieces_once_and_in_order(size: int) -> None:
+    layout = Layout.of(size)
+    count = 0
+    for piece in range(layout.pieces):
+        at, length = layout.span(piece)
+        leaves = layout.leaves_of(piece)
+        assert [leaf.number for leaf in leaves] == list(range(count, count + len(leaves)))
+        assert len(leaves) == (2 if length > limits.LEAF_BYTES_MAX else 1)
+        for leaf in leaves:
+            assert leaf.offset == at
+            assert 1 <= leaf.size <= layout.leaf_bytes
+            at += leaf.size
+        assert at == sum(layout.span(piece))
+        count += len(leaves)
+    assert count == layout.leaves
+
+
 @pytest.mark.parametrize(
     ("size", "piece_bytes"),
     [
@@ -48,9 +66,10 @@ def test_pieces_and_chunks_cover_the_file_once_and_in_order(size: int) -> None:
         (4 * MIB + 1, 32 * KIB),
         (64 * MIB, 256 * KIB),
         (256 * MIB, MIB),
-        (GIB, 2 * MIB),
-        (10 * GIB, 2 * MIB),
-        (limits.FILE_BYTES_MAX, 2 * MIB),
+        (512 * MIB, 2 * MIB),
+        (GIB, 4 * MIB),
+        (10 * GIB, 4 * MIB),
+        (limits.FILE_BYTES_MAX, 4 * MIB),
     ],
 )
 def test_larger_files_have_larger_pieces_up_to_a_bound(size: int, piece_bytes: int) -> None:
@@ -70,7 +89,7 @@ BAD = [
     {"piece_bytes": 0},
     {"piece_bytes": 8192},
     {"piece_bytes": 16385},
-    {"piece_bytes": 4 * MIB},
+    {"piece_bytes": 8 * MIB},
     {"size": limits.FILE_BYTES_MAX, "piece_bytes": 16384},
     {"name": ""},
     {"name": "ä" * 128},
@@ -105,7 +124,7 @@ def cut(contents: bytes) -> tuple[Layout, list[bytes]]:
 
 def test_each_piece_is_proved_by_the_root() -> None:
     layout, pieces = cut(bytes(range(256)) * 1000)
-    packed = b"".join(map(hash_piece, pieces))
+    packed = b"".join(map(hash_leaf, pieces))
     manifest = Manifest.build("f", layout, packed)
     leaves = Leaves(manifest, packed)
     assert leaves.packed == packed
@@ -117,7 +136,7 @@ def test_each_piece_is_proved_by_the_root() -> None:
 
 def test_hashes_that_are_not_those_of_the_manifest_are_refused() -> None:
     layout, pieces = cut(b"0123456789")
-    packed = b"".join(map(hash_piece, pieces))
+    packed = b"".join(map(hash_leaf, pieces))
     manifest = Manifest.build("f", layout, packed)
     for wrong in (b"", packed[:-1], packed + packed, bytes([packed[0] ^ 1]) + packed[1:]):
         with pytest.raises(ValueError, match="list of hashes"):

@@ -1,10 +1,10 @@
-"""The hash tree of a file: a leaf for each piece, and one root over all leaves.
+"""The hash tree of a file: a leaf for each piece, two for the largest, and one root over all.
 
 The root stands in the manifest, so it names the contents. A downloader gets the leaves
 from any holder, checks them against the root at once, and then each piece against its
-leaf when it arrives: a wrong byte is found before it is stored, and its sender is known.
+leaves when it arrives: a wrong byte is found before it is stored, and its sender is known.
 
-The hash function is BLAKE3, and only `hash_piece` and `hash_root` know that. A leaf is
+The hash function is BLAKE3, and only `hash_leaf` and `hash_root` know that. A leaf is
 compared with leaves only, and the root is taken over a text that no other use of the hash
 begins with, so neither can pass for the other.
 """
@@ -20,8 +20,8 @@ HASH_BYTES = 32
 _ROOT = b"trio-chat file root, version 1\n"
 
 
-def hash_piece(data: Data) -> bytes:
-    """The leaf of one piece. Lets other threads run meanwhile if the piece is large."""
+def hash_leaf(data: Data) -> bytes:
+    """The hash of what one leaf stands for. Lets other threads run meanwhile if that is much."""
     return blake3(data).digest()
 
 

@@ -3,7 +3,9 @@
 Users see *chunks*: ten of them, numbered from 1 (section 3.5; a file of less than ten bytes
 has one for each byte, an empty one none). All have the same size, but the last also takes
 the few bytes that remain. Inside its chunk each *piece* is verified and moved by itself:
-pieces are numbered from 0 over the whole file, and none lies in two chunks.
+pieces are numbered from 0 over the whole file, and none lies in two chunks. A piece is one
+*leaf* of the hash tree; the largest are two, so that nobody has to keep more in memory. Leaves
+are numbered like pieces.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from typing import Self
 from msgspec import Struct
 
 from .. import limits
-from .hashing import HASH_BYTES, Data, hash_piece, hash_root
+from .hashing import HASH_BYTES, Data, hash_leaf, hash_root
 
 PIECE_BYTES_MIN = 16 * 1024
 """One TLS record; with less, the work for each request would outweigh its bytes."""
@@ -31,13 +33,21 @@ _CHUNKS = re.compile(r"(\d{1,9})(?:-(\d{1,9}))?", re.ASCII)
 def choose_piece_bytes(size: int) -> int:
     """A power of two that cuts a file of this size into about `PIECES_AIM` pieces.
 
-    It stays within `PIECE_BYTES_MIN` and `limits.PIECE_BYTES_MAX`: beyond 512 MiB the pieces
+    It stays within `PIECE_BYTES_MIN` and `limits.PIECE_BYTES_MAX`: beyond 1 GiB the pieces
     get more, not larger, since each is held in memory and delays what a peer can pass on.
     """
     piece_bytes = PIECE_BYTES_MIN
     while piece_bytes < limits.PIECE_BYTES_MAX and piece_bytes * PIECES_AIM < size:
         piece_bytes *= 2
     return piece_bytes
+
+
+class Leaf(Struct, frozen=True, gc=False):
+    """What has a hash of its own: its number, and where it lies in the file, in bytes."""
+
+    number: int
+    offset: int
+    size: int
 
 
 class Layout(Struct, frozen=True, gc=False, kw_only=True):
@@ -119,6 +129,30 @@ class Layout(Struct, frozen=True, gc=False, kw_only=True):
         within = (piece - (chunk - 1) * self.chunk_pieces) * self.piece_bytes
         return chunk_offset + within, min(self.piece_bytes, chunk_bytes - within)
 
+    @property
+    def leaf_bytes(self) -> int:
+        """The size of each leaf but the last one of a chunk."""
+        return min(self.piece_bytes, limits.LEAF_BYTES_MAX)
+
+    @property
+    def leaves(self) -> int:
+        """How many leaves the hash tree has."""
+        if not self.chunks:
+            return 0
+        return self.leaves_of(self.pieces - 1)[-1].number + 1
+
+    def leaves_of(self, piece: int) -> list[Leaf]:
+        """The leaves of a piece; it has at least one."""
+        chunk = self.chunk_of(piece)
+        offset, size = self.span(piece)
+        step = self.leaf_bytes
+        first = (chunk - 1) * -(-self.chunk_bytes // step)
+        first += (offset - self.chunk_span(chunk)[0]) // step
+        return [
+            Leaf(first + number, offset + start, min(step, size - start))
+            for number, start in enumerate(range(0, size, step))
+        ]
+
     def _check_chunk(self, chunk: int) -> None:
         assert 1 <= chunk <= self.chunks, "chunk numbers are checked by `parse_chunks`"
 
@@ -143,24 +177,24 @@ class Manifest(Layout, frozen=True, gc=False, kw_only=True):
 
     @classmethod
     def build(cls, name: str, layout: Layout, leaves: Data) -> Self:
-        """The manifest of a file whose pieces, cut by this layout, have these hashes.
+        """The manifest of a file whose leaves, cut by this layout, have these hashes.
 
         Args:
             name: of the file.
             layout: by which it was cut.
-            leaves: the results of `hash_piece` for all pieces, one after the other.
+            leaves: the results of `hash_leaf` for all of them, one after the other.
 
         Raises:
             ValueError: the name is too long.
         """
         size, chunks, piece_bytes = layout.size, layout.chunks, layout.piece_bytes
-        assert len(leaves) == layout.pieces * HASH_BYTES
+        assert len(leaves) == layout.leaves * HASH_BYTES
         root = hash_root(size, chunks, piece_bytes, leaves)
         return cls(name=name, size=size, chunks=chunks, piece_bytes=piece_bytes, root=root)
 
 
 class Leaves:
-    """The hash of each piece of a file, proved to be those that its manifest stands for.
+    """The hash of each leaf of a file, proved to be those that its manifest stands for.
 
     Attributes:
         manifest: of the file.
@@ -175,7 +209,7 @@ class Leaves:
         Raises:
             ValueError: it is not the one that belongs to the manifest.
         """
-        if len(packed) != manifest.pieces * HASH_BYTES:
+        if len(packed) != manifest.leaves * HASH_BYTES:
             raise ValueError("the list of hashes has not the length that the manifest tells")
         root = hash_root(manifest.size, manifest.chunks, manifest.piece_bytes, packed)
         if root != manifest.root:
@@ -183,11 +217,9 @@ class Leaves:
         self.manifest = manifest
         self.packed = packed
 
-    def verify(self, piece: int, data: Data) -> bool:
-        """Whether these are the bytes of a piece."""
-        if len(data) != self.manifest.span(piece)[1]:
-            return False
-        return hash_piece(data) == self.packed[piece * HASH_BYTES : (piece + 1) * HASH_BYTES]
+    def verify(self, leaf: int, data: Data) -> bool:
+        """Whether these are the bytes of a leaf."""
+        return hash_leaf(data) == self.packed[leaf * HASH_BYTES : (leaf + 1) * HASH_BYTES]
 
 
 def parse_chunks(text: str, count: int) -> tuple[int, ...]:

@@ -1,5 +1,5 @@
 """Fixtures for the tests of files."""
 
-from .samples import fast_clock, no_threads, sample
+from .samples import any_leaves, fast_clock, no_threads, sample
 
-__all__ = ["fast_clock", "no_threads", "sample"]
+__all__ = ["any_leaves", "fast_clock", "no_threads", "sample"]

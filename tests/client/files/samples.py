@@ -15,6 +15,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from trio_chat import limits
 from trio_chat.client.files.disk import Version, hash_file
 from trio_chat.client.files.shelf import Held
 from trio_chat.swarm.manifest import Layout, Leaves, Manifest
@@ -76,6 +77,12 @@ async def in_time(function: Callable[[], Awaitable[object]]) -> object:
     """Wait for something, not for ever."""
     with trio.fail_after(seconds_max()):
         return await function()
+
+
+@pytest.fixture(params=[limits.LEAF_BYTES_MAX, 8192], ids=["one leaf", "two leaves"])
+def any_leaves(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pieces of one leaf, or of two as the largest have."""
+    monkeypatch.setattr(limits, "LEAF_BYTES_MAX", request.param)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from trio_chat import limits
 from trio_chat.client.files import disk
 from trio_chat.client.files.disk import (
     BusyError,
@@ -43,10 +44,15 @@ def _make_pipe(path: Path) -> None:
     os.mkfifo(path)
 
 
+def store(part: PartFile, leaves: Leaves, piece: int, data: bytes = DATA) -> None:
+    for leaf in part.manifest.leaves_of(piece):
+        content = memoryview(data)[leaf.offset : leaf.offset + leaf.size]
+        assert part.store(leaves, leaf, content)
+
+
 def store_all(part: PartFile, leaves: Leaves, data: bytes = DATA) -> None:
     for piece in range(part.manifest.pieces):
-        offset, size = part.manifest.span(piece)
-        assert part.store(leaves, piece, memoryview(data)[offset : offset + size])
+        store(part, leaves, piece, data)
 
 
 def test_hashing_tells_how_far_it_is(source: Path) -> None:
@@ -123,19 +129,33 @@ def _umask() -> int:
 def test_a_wrong_piece_is_not_written(source: Path, tmp_path: Path) -> None:
     manifest, leaves = described(source)
     part = PartFile(tmp_path / "downloads", manifest)
-    size = manifest.span(0)[1]
-    assert not part.store(leaves, 0, memoryview(bytes(size)))
-    assert not part.store(leaves, 0, memoryview(DATA[: size - 1]))
+    first = manifest.leaves_of(0)[0]
+    assert not part.store(leaves, first, memoryview(bytes(first.size)))
+    assert not part.store(leaves, first, memoryview(DATA[: first.size - 1]))
     assert part.path.read_bytes() == bytes(len(DATA))
     part.close()
 
 
+def test_half_of_a_piece_is_none(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "LEAF_BYTES_MAX", 8192)
+    manifest, leaves = described(source)
+    part = PartFile(tmp_path / "downloads", manifest)
+    for leaf in manifest.leaves_of(0)[1], manifest.leaves_of(1)[0]:
+        assert part.store(leaves, leaf, memoryview(DATA)[leaf.offset : leaf.offset + leaf.size])
+    assert not part.verify(leaves, ignore)
+    store(part, leaves, 1)
+    assert list(part.verify(leaves, ignore)) == [1]
+    part.close()
+
+
+@pytest.mark.usefixtures("any_leaves")
 def test_a_later_try_finds_what_is_right(source: Path, tmp_path: Path) -> None:
     manifest, leaves = described(source)
     part = PartFile(tmp_path / "downloads", manifest)
     for piece in (0, 3, manifest.pieces - 1):
-        offset, size = manifest.span(piece)
-        assert part.store(leaves, piece, memoryview(DATA)[offset : offset + size])
+        store(part, leaves, piece)
     part.close()
     with part.path.open("r+b") as stream:  # somebody meddles
         stream.seek(manifest.span(3)[0])
@@ -185,9 +205,8 @@ def test_a_disk_that_is_full_is_a_clear_error(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "pwrite", full)
-    size = manifest.span(0)[1]
     with pytest.raises(DiskError, match=r"cannot write to .*: No space left on device"):
-        part.store(leaves, 0, memoryview(DATA)[:size])
+        store(part, leaves, 0)
     part.close()
 
 

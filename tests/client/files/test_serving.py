@@ -180,6 +180,7 @@ async def test_who_would_have_to_hear_too_much_must_ask_again() -> None:
         assert await early.hears() is None
 
 
+@pytest.mark.usefixtures("any_leaves")
 async def test_pieces_come_as_they_are_on_the_disk(sample: Sample) -> None:
     async with hosting(sample.held()) as host:
         fetcher = await host.connect("luke")
@@ -281,6 +282,24 @@ async def test_a_file_that_has_changed_is_refused_and_dropped(sample: Sample) ->
         fetcher.say(wire.Get(sample.root, 4))
         assert await fetcher.hears() == wire.Refused(sample.root, 4)
         assert len(host.gone) == 1
+
+
+async def test_a_file_that_changes_in_the_middle_of_a_piece_ends_the_connection(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(limits, "LEAF_BYTES_MAX", 8192)
+    sample = make_sample(tmp_path)
+    async with hosting(sample.held()) as host:
+        fetcher = await host.connect("luke", capacity_bytes=1000)
+        fetcher.say(wire.Get(sample.root, 0))
+        header = wire.PieceFollows(sample.root, 0, len(sample.piece(0)))
+        assert await fetcher.hears() == header
+        os.utime(sample.path, (1, 1))  # while the first leaf is on its way
+        assert await fetcher.takes(8192) == sample.piece(0)[:8192]
+        with pytest.raises(AssertionError):  # as the rest does not come
+            await fetcher.takes(1)
+        ((held, _),) = host.gone
+        assert held.path == sample.path
 
 
 async def test_of_a_file_that_is_only_here_in_part_now_no_hole_is_sent(sample: Sample) -> None:

@@ -9,36 +9,56 @@ import trio
 from trio.testing import MockClock
 
 from trio_chat import limits
-from trio_chat.client.files.disk import LEAF_BYTES
 from trio_chat.client.files.source import Source
 from trio_chat.client.files.throttle import Throttle
 from trio_chat.errors import ProtocolViolation
 from trio_chat.net.memory import MemoryTransport, memory_pair
 from trio_chat.protocol import peer as wire
 from trio_chat.protocol.framing import encode_line
+from trio_chat.swarm.hashing import HASH_BYTES
+from trio_chat.swarm.manifest import Leaf
 
 from .samples import seconds_max
 
 ROOT, OTHER_ROOT = b"r" * 32, b"o" * 32
 SIZE = 20_000
 PIECES = 40
+HALVES = (12_000, 8_000)
 HELLO = wire.PeerHello(wire.PEER_PROTOCOL_VERSION)
+
+
+def leaves_of(piece: int) -> list[Leaf]:
+    offset, (first, second) = piece * SIZE, HALVES
+    return [Leaf(2 * piece, offset, first), Leaf(2 * piece + 1, offset + first, second)]
+
+
+def reports_of(piece: int, data: bytes) -> list[tuple[object, ...]]:
+    """What is reported of a piece that has come."""
+    first, second = leaves_of(piece)
+    return [
+        ("leaf", piece, first, data[: first.size]),
+        ("arrived", piece),
+        ("leaf", piece, second, data[first.size :]),
+        ("piece", piece),
+    ]
 
 
 class Reports:
     """What was reported, by whoever writes pieces to a disk."""
 
     def __init__(self) -> None:
-        self.said: list[object] = []
+        self.said: list[tuple[object, ...]] = []
         self.heard_at: list[float] = []
         self.disk = trio.Event()  # until this is set it takes nothing
         self.disk.set()
 
-    def size_of(self, piece: int) -> int:
-        return SIZE if piece < PIECES else 0
+    def leaves_of(self, piece: int) -> list[Leaf]:
+        if piece >= PIECES:
+            return []
+        return leaves_of(piece)
 
     def size_of_leaves(self) -> int:
-        return PIECES * LEAF_BYTES
+        return PIECES * HASH_BYTES
 
     def holding(self, source: Source, pieces: bytes) -> None:
         self.said.append(("holding", pieces))
@@ -52,9 +72,15 @@ class Reports:
     def heard(self, source: Source) -> None:
         self.heard_at.append(trio.current_time())
 
-    async def piece(self, source: Source, piece: int, data: memoryview) -> None:
-        self.said.append(("piece", piece, bytes(data)))
+    async def leaf(self, source: Source, piece: int, leaf: Leaf, data: memoryview) -> None:
+        self.said.append(("leaf", piece, leaf, bytes(data)))
         await self.disk.wait()
+
+    def arrived(self, source: Source, piece: int) -> None:
+        self.said.append(("arrived", piece))
+
+    def piece(self, source: Source, piece: int) -> None:
+        self.said.append(("piece", piece))
 
     def refused(self, source: Source, piece: int, *, busy: bool) -> None:
         self.said.append(("refused", piece, busy))
@@ -74,7 +100,9 @@ async def greeted(rate: float | None = None) -> tuple[Source, MemoryTransport]:
     return source, theirs
 
 
-async def report_of(source: Source, theirs: MemoryTransport, said: bytes) -> list[object]:
+async def report_of(
+    source: Source, theirs: MemoryTransport, said: bytes
+) -> list[tuple[object, ...]]:
     """What is reported of this, after which the connection ends."""
     reports = Reports()
     theirs.send_nowait(said)
@@ -108,7 +136,7 @@ async def test_what_makes_sense_is_reported() -> None:
     source.ask(3)
     source.ask_leaves()
     source.ask_leaves()
-    leaves = bytes(PIECES * LEAF_BYTES)
+    leaves = bytes(PIECES * HASH_BYTES)
     assert await report_of(
         source,
         theirs,
@@ -124,7 +152,7 @@ async def test_what_makes_sense_is_reported() -> None:
         ("holding", b"\x0f"),
         ("leaves", leaves),
         ("has", 7),
-        ("piece", 3, b"p" * SIZE),
+        *reports_of(3, b"p" * SIZE),
         ("refused", 4, True),
         ("leaves", b""),
     ]
@@ -177,7 +205,7 @@ async def test_what_makes_no_sense_is_the_end(said: bytes) -> None:
     "said",
     [
         line(wire.Holding(ROOT, b"")),
-        line(wire.LeavesFollow(ROOT, PIECES * LEAF_BYTES)) + bytes(PIECES * LEAF_BYTES),
+        line(wire.LeavesFollow(ROOT, PIECES * HASH_BYTES)) + bytes(PIECES * HASH_BYTES),
         line(wire.LeavesFollow(ROOT, 0)),
     ],
     ids=["holding", "hashes", "no hashes"],
@@ -202,14 +230,14 @@ async def test_a_piece_comes_as_often_as_it_was_asked_for() -> None:
     theirs.send_nowait(piece * 3)
     with pytest.raises(ProtocolViolation), trio.fail_after(seconds_max()):
         await source.run(reports)
-    assert len(reports.said) == 2
+    assert reports.said == 2 * reports_of(3, bytes(SIZE))
 
 
 @pytest.mark.parametrize(
     "said",
     [
         line(wire.PieceFollows(ROOT, 3, SIZE)) + b"only this",
-        line(wire.LeavesFollow(ROOT, PIECES * LEAF_BYTES)) + b"only this",
+        line(wire.LeavesFollow(ROOT, PIECES * HASH_BYTES)) + b"only this",
         b'{"type":"ha',
     ],
     ids=["piece", "hashes", "line"],
@@ -231,11 +259,13 @@ async def test_nothing_more_is_read_until_a_piece_is_verified_and_written() -> N
     async with trio.open_nursery() as nursery:
         nursery.start_soon(source.run, reports)
         await trio.testing.wait_all_tasks_blocked()
-        assert reports.said == [("piece", 0, bytes(SIZE))]
+        assert reports.said == reports_of(0, bytes(SIZE))[:1]
         assert len(reports.heard_at) == 1
         reports.disk.set()
         await trio.testing.wait_all_tasks_blocked()
-        assert reports.said[1:] == [("piece", piece, bytes([piece]) * SIZE) for piece in (1, 2)]
+        assert reports.said == [
+            report for piece in range(3) for report in reports_of(piece, bytes([piece]) * SIZE)
+        ]
         theirs.close()
         nursery.cancel_scope.cancel()
 

@@ -17,14 +17,14 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 
 from msgspec import Struct
 
 from ...errors import FailureError
-from ...swarm.hashing import HASH_BYTES, hash_piece
-from ...swarm.manifest import Layout, Leaves, Manifest
+from ...swarm.hashing import hash_leaf
+from ...swarm.manifest import Layout, Leaf, Leaves, Manifest
 from ...swarm.pieces import PieceSet
 
 
@@ -94,13 +94,12 @@ def hash_file(path: Path, tell: Callable[[int, int], None]) -> tuple[Manifest, L
             raise DiskError(f"{path} is empty; there is nothing to share")
         layout = Layout.of(before.size)
         leaves = bytearray()
-        buffer = memoryview(bytearray(layout.piece_bytes))
-        for piece in range(layout.pieces):
-            offset, size = layout.span(piece)
-            if _read_into(file, buffer[:size], offset) < size:
+        buffer = memoryview(bytearray(layout.leaf_bytes))
+        for leaf in chain.from_iterable(map(layout.leaves_of, range(layout.pieces))):
+            if _read_into(file, buffer[: leaf.size], leaf.offset) < leaf.size:
                 raise ChangedError(f"{path} was changed while it was read; try again")
-            leaves += hash_piece(buffer[:size])
-            tell(offset + size, before.size)
+            leaves += hash_leaf(buffer[: leaf.size])
+            tell(leaf.offset + leaf.size, before.size)
         if _version(file) != before:
             raise ChangedError(f"{path} was changed while it was read; try again")
         manifest = Manifest.build(path.name, layout, leaves)
@@ -203,27 +202,30 @@ class PartFile:
         try:
             if os.fstat(self._file).st_blocks == 0 and manifest.size:
                 return have  # nothing was written yet
-            buffer = memoryview(bytearray(manifest.piece_bytes))
+            buffer = memoryview(bytearray(manifest.leaf_bytes))
             for piece in range(manifest.pieces):
-                offset, size = manifest.span(piece)
-                if _read_into(self._file, buffer[:size], offset) == size and leaves.verify(
-                    piece, buffer[:size]
-                ):
+                if all(self._holds(leaves, leaf, buffer) for leaf in manifest.leaves_of(piece)):
                     have.add(piece)
-                tell(offset + size, manifest.size)
+                tell(sum(manifest.span(piece)), manifest.size)
         except OSError as error:
             raise self._failure(error) from error
         return have
 
-    def store(self, leaves: Leaves, piece: int, data: memoryview) -> bool:
-        """Verify a piece, and write it if it is right; return whether it is.
+    def _holds(self, leaves: Leaves, leaf: Leaf, buffer: memoryview) -> bool:
+        data = buffer[: leaf.size]
+        return _read_into(self._file, data, leaf.offset) == leaf.size and leaves.verify(
+            leaf.number, data
+        )
+
+    def store(self, leaves: Leaves, leaf: Leaf, data: memoryview) -> bool:
+        """Verify a leaf, and write it if it is right; return whether it is.
 
         Raises:
             DiskError: if it can't be written.
         """
-        if not leaves.verify(piece, data):
+        if not leaves.verify(leaf.number, data):
             return False
-        offset = self.manifest.span(piece)[0]
+        offset = leaf.offset
         try:
             while data:
                 size = os.pwrite(self._file, data, offset)
@@ -308,6 +310,3 @@ def _sync_directory(directory: Path) -> None:
         os.fsync(file)
     finally:
         os.close(file)
-
-
-LEAF_BYTES = HASH_BYTES

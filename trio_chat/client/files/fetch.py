@@ -2,9 +2,9 @@
 
 Theory of operation: a task for each source reports what comes; each report is told to the
 `swarm.download.Download`, whose orders then go out to the sources, at once and without waiting.
-A piece is verified and written in a worker thread; its source is not read meanwhile, so after a
-kill no more than one piece of each has come for nothing. When nothing is missing the file gets its
-name, and that is the end of the tasks.
+What comes is verified and written in worker threads; a source is not read for the next piece
+before that is done, so after a kill no more than one piece of each has come for nothing. When
+nothing is missing the file gets its name, and that is the end of the tasks.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ from ... import limits
 from ...errors import ProtocolViolation
 from ...net.transport import BulkTransport
 from ...swarm.download import TICK_SECONDS, Download
-from ...swarm.manifest import Leaves, Manifest
+from ...swarm.hashing import HASH_BYTES
+from ...swarm.manifest import Leaf, Leaves, Manifest
 from ...swarm.orders import Ask, Verdict
 from ...swarm.pieces import PieceSet
-from .disk import LEAF_BYTES, DiskError, PartFile
+from .disk import DiskError, PartFile
 from .serving import Serving
 from .shelf import Held, Shelf
 from .source import Source
@@ -275,13 +276,13 @@ class Fetch:
 
     # -- What sources report ---------------------------------------------------------------
 
-    def size_of(self, piece: int) -> int:
+    def leaves_of(self, piece: int) -> list[Leaf]:
         if self._download is None or piece >= self.manifest.pieces:
-            return 0
-        return self.manifest.span(piece)[1]
+            return []
+        return self.manifest.leaves_of(piece)
 
     def size_of_leaves(self) -> int:
-        return self.manifest.pieces * LEAF_BYTES
+        return self.manifest.leaves * HASH_BYTES
 
     def holding(self, source: Source, pieces: bytes) -> None:
         try:
@@ -401,22 +402,32 @@ class Fetch:
             else:
                 source.cancel(order.piece)
 
-    async def piece(self, source: Source, piece: int, data: memoryview) -> None:
+    async def leaf(self, source: Source, piece: int, leaf: Leaf, data: memoryview) -> None:
         assert self._leaves is not None
         assert self._download is not None
-        user = source.user
-        self._download.arrived(user, piece, trio.current_time())
-        self._send_orders()
         try:
-            is_right = await run_briefly(self._part.store, self._leaves, piece, data)
+            is_right = await run_briefly(self._part.store, self._leaves, leaf, data)
         except DiskError as error:
             self._fail(str(error))
             return
-        self.received_bytes[user] = self.received_bytes.get(user, 0) + len(data)
-        receipt = self._download.received(user, piece, is_right, trio.current_time())
-        if receipt.verdict is Verdict.LIE:
+        if not is_right:
+            self._download.received(source.user, piece, ok=False, now=trio.current_time())
             self._drop(source)
-        elif receipt.verdict is Verdict.VERIFIED:
+            self._send_orders()
+
+    def arrived(self, source: Source, piece: int) -> None:
+        assert self._download is not None
+        user, size = source.user, self.manifest.span(piece)[1]
+        self.received_bytes[user] = self.received_bytes.get(user, 0) + size
+        self._download.arrived(user, piece, trio.current_time())
+        self._send_orders()
+
+    def piece(self, source: Source, piece: int) -> None:
+        assert self._download is not None
+        if self._failure is not None or source.user in self.liars:
+            return  # a leaf was not written
+        receipt = self._download.received(source.user, piece, ok=True, now=trio.current_time())
+        if receipt.verdict is Verdict.VERIFIED:
             for other in self._sources.values():
                 other.announce(piece)
             self._serving.announce(self.manifest.root, piece, self._sources)

@@ -18,6 +18,7 @@ from ...net.bulk import BLOCK_BYTES
 from ...net.transport import BulkTransport
 from ...protocol import peer as wire
 from ...protocol.framing import encode_line
+from ...swarm.manifest import Leaf
 from ...swarm.pieces import PieceSet
 from ...swarm.uploads import Upload, Uploads
 from .disk import DiskError, read_span
@@ -230,19 +231,27 @@ class Serving:
             if held is None or upload.piece not in held.have:  # not any more
                 await fetcher.send(wire.Refused(upload.file, upload.piece))
                 return
-            offset, size = held.manifest.span(upload.piece)
-            if len(buffer) < size:
-                buffer = bytearray(size)
-            data = memoryview(buffer)[:size]
+            if len(buffer) < held.manifest.leaf_bytes:
+                buffer = bytearray(held.manifest.leaf_bytes)
+            first, *others = held.manifest.leaves_of(upload.piece)
             try:
-                await run_briefly(read_span, held.path, held.version, offset, data)
+                data = await _read(held, first, buffer)
             except DiskError as error:
                 is_gone = self._gone(held, error)
                 await fetcher.send(wire.Refused(upload.file, upload.piece, busy=not is_gone))
                 return
             async with fetcher.turn:
+                size = held.manifest.span(upload.piece)[1]
                 header = wire.PieceFollows(upload.file, upload.piece, size)
                 await self._send_data(fetcher, encode_line(header) + b"\n", data)
+                for leaf in others:
+                    try:
+                        data = await _read(held, leaf, buffer)
+                    except DiskError as error:
+                        self._gone(held, error)
+                        fetcher.life.cancel()  # its size was told, so nothing else can be
+                        return
+                    await self._send_data(fetcher, b"", data)
         except trio.BrokenResourceError:
             fetcher.life.cancel()
         finally:
@@ -265,3 +274,9 @@ class Serving:
             await fetcher.transport.send_all(block[taken:])
             self.sent_bytes += len(part)
             view, header = view[len(part) :], b""
+
+
+async def _read(held: Held, leaf: Leaf, buffer: bytearray) -> memoryview:
+    data = memoryview(buffer)[: leaf.size]
+    await run_briefly(read_span, held.path, held.version, leaf.offset, data)
+    return data

@@ -19,6 +19,7 @@ from ...net.outbox import Outbox
 from ...net.transport import BulkTransport
 from ...protocol import peer as wire
 from ...protocol.framing import encode_line
+from ...swarm.manifest import Leaf
 from .stream import FileStream
 from .throttle import Throttle
 
@@ -28,8 +29,8 @@ _decoder: msgspec.json.Decoder[wire.ServeMessage] = msgspec.json.Decoder(wire.Se
 class Receiver(Protocol):
     """Who is told of what comes from a source."""
 
-    def size_of(self, piece: int) -> int:
-        """How many bytes a piece has; 0 if there is none, or nobody has asked for any."""
+    def leaves_of(self, piece: int) -> list[Leaf]:
+        """The leaves of a piece; none if there is no such piece, or nobody has asked for any."""
 
     def size_of_leaves(self) -> int:
         """How many bytes the hashes of all pieces have."""
@@ -46,8 +47,14 @@ class Receiver(Protocol):
     def heard(self, source: Source) -> None:
         """Some part of a piece has come."""
 
-    async def piece(self, source: Source, piece: int, data: memoryview) -> None:
-        """A piece has come, right or wrong; nothing more does until this returns."""
+    async def leaf(self, source: Source, piece: int, leaf: Leaf, data: memoryview) -> None:
+        """A leaf of a piece has come, right or wrong; nothing more does until this returns."""
+
+    def arrived(self, source: Source, piece: int) -> None:
+        """A piece has come, whose last leaf is reported next."""
+
+    def piece(self, source: Source, piece: int) -> None:
+        """All leaves of a piece have been reported."""
 
     def refused(self, source: Source, piece: int, *, busy: bool) -> None:
         """A piece does not come."""
@@ -68,7 +75,7 @@ class Source:
         self._root = root
         self._throttle = throttle
         self._outbox = Outbox(transport)
-        self._buffer = bytearray()  # for a piece; what comes meanwhile waits in the socket
+        self._buffer = bytearray()  # for a leaf; what comes meanwhile waits in the socket
         self._stream = FileStream(transport, _decoder)
         self._news = bytearray()  # announcements that go with the next line, or soon
         self._has_news = trio.Event()
@@ -175,20 +182,25 @@ class Source:
                     raise _unasked()
 
     async def _receive_piece(self, receiver: Receiver, piece: int, size: int) -> None:
-        if not self._asked[piece] or size != receiver.size_of(piece):
+        leaves = receiver.leaves_of(piece) if self._asked[piece] else []
+        if not leaves or size != sum(leaf.size for leaf in leaves):
             raise _unasked()
         self._asked[piece] -= 1
-        if len(self._buffer) < size:
-            self._buffer = bytearray(size)
-        data = view = memoryview(self._buffer)[:size]
-        while view:
-            received = await self._stream.receive_into(view[: self._throttle.turn_bytes])
-            if received == 0:
-                raise trio.BrokenResourceError
-            view = view[received:]
-            receiver.heard(self)
-            await self._throttle.take(received)  # what comes next waits until that is paid for
-        await receiver.piece(self, piece, data)
+        for leaf in leaves:
+            if len(self._buffer) < leaf.size:
+                self._buffer = bytearray(leaf.size)
+            data = view = memoryview(self._buffer)[: leaf.size]
+            while view:
+                received = await self._stream.receive_into(view[: self._throttle.turn_bytes])
+                if received == 0:
+                    raise trio.BrokenResourceError
+                view = view[received:]
+                receiver.heard(self)
+                await self._throttle.take(received)  # what comes next waits until that is paid for
+            if leaf is leaves[-1]:
+                receiver.arrived(self, piece)
+            await receiver.leaf(self, piece, leaf, data)
+        receiver.piece(self, piece)
 
     async def _receive_leaves(self, receiver: Receiver, size: int) -> None:
         if not self._leaves_asked or size not in (0, receiver.size_of_leaves()):
