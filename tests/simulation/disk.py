@@ -75,7 +75,7 @@ class SimulatedStore:
         return result
 
     async def back_up(self, path: Path) -> None:
-        raise NotImplementedError  # an operator's command, which no person types
+        raise AssertionError("no person of the simulation types an operator's command")
 
     async def close(self) -> None:
         await trio.lowlevel.checkpoint()
