@@ -6,6 +6,7 @@ An attack goes on until its process is killed. Each user of it is one of the acc
 
 from __future__ import annotations
 
+import base64
 import random
 import select
 import socket
@@ -24,6 +25,7 @@ SILENT = 5000
 HALF_SHAKEN = 2000
 FLOODERS = 8
 STOPPED = 8
+FILLERS = 10
 ENDLESS_BYTES = 64 * 1024 * 1024
 BLOCK = b"x" * 256 * 1024
 TEXT = b"y" * 8000
@@ -160,6 +162,48 @@ def _flood(users: list[socket.socket], others: list[socket.socket], line: bytes)
                     unsent[connection] = unsent[connection][sent:]
 
 
+def fill_mailboxes(port: int) -> None:
+    """Ten users who write to 1,000 people who are offline as fast as they can."""
+    users = _log_in_many(port, FILLERS)
+    line = b'{"type":"message","id":%d,"to":"%s","text":"%s"}\n'
+
+    def push(connection: socket.socket) -> None:
+        number = 2
+        while True:
+            for reader in range(FIRST_USER + FILLERS, FIRST_USER + USERS):
+                name = user_name(reader).encode()
+                lines = [line % (number + more, name, TEXT) for more in range(20)]
+                number += len(lines)
+                connection.sendall(b"".join(lines))
+                _discard(connection)
+
+    for connection in users:
+        Thread(target=push, args=(connection,)).start()
+
+
+def fill_catalogue(port: int) -> None:
+    """Ten users who register new names of files as fast as they can."""
+    names = b'{"name":"%d-%d","size":0,"chunks":0,"piece_bytes":1,"root":"%s"}'
+    root = base64.b64encode(bytes(32))
+
+    def push(number: int, connection: socket.socket) -> None:
+        next_id = 2
+        while True:
+            ids = range(next_id, next_id + 200)
+            next_id += len(ids)
+            connection.sendall(
+                b"".join(
+                    b'{"type":"register","id":%d,"file":%s,"chunks":[]}\n'
+                    % (id, names % (number, id, root))
+                    for id in ids
+                )
+            )
+            _discard(connection)
+
+    for number, connection in enumerate(_log_in_many(port, FILLERS)):
+        Thread(target=push, args=(number, connection)).start()
+
+
 def everything(port: int) -> None:
     """All of these at the same time."""
     for attack in (silent, half_shaken, handshakes, flood):
@@ -218,6 +262,8 @@ ATTACKS: dict[str, Callable[[int], None]] = {
             flood,
             flood_in_crowd,
             broadcasts,
+            fill_mailboxes,
+            fill_catalogue,
             everything,
         ),
     )

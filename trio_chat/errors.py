@@ -18,8 +18,11 @@ from . import limits
 class ErrorCode(Enum):
     """Why a request was refused, or a connection closed.
 
-    The value is what stands on the wire and never changes; `text` is for people.
+    The value is what stands on the wire and never changes; `text` is for people. A client takes
+    a code that it does not know for `OTHER`, and shows the text.
     """
+
+    OTHER = "other"
 
     # -- Connecting
     TLS_REQUIRED = "tls_required"
@@ -46,6 +49,7 @@ class ErrorCode(Enum):
     TEXT_TOO_LONG = "text_too_long"
     TEXT_EMPTY = "text_empty"
     MAILBOX_FULL = "mailbox_full"
+    MAILBOX_SHARE_FULL = "mailbox_share_full"
     NOT_STORED = "not_stored"
     TOO_MANY_USERS = "too_many_users"
     BUSY = "busy"
@@ -75,6 +79,15 @@ class ErrorCode(Enum):
     WRONG_VERSION = "wrong_version"
     ID_NOT_INCREASING = "id_not_increasing"
 
+    @classmethod
+    def _missing_(cls, value: object) -> ErrorCode | None:
+        return cls.OTHER if isinstance(value, str) else None
+
+    @property
+    def older(self) -> ErrorCode:
+        """What a client is told that knows only the codes of the first version."""
+        return _OLDER.get(self, self)
+
     @property
     def text(self) -> str:
         """The sentence for people; fields in braces are filled by `describe`."""
@@ -85,7 +98,12 @@ class ErrorCode(Enum):
         return _TEXTS[self].format(**fields)
 
 
+_OLDER = {
+    ErrorCode.MAILBOX_SHARE_FULL: ErrorCode.MAILBOX_FULL,
+}
+
 _TEXTS = {
+    ErrorCode.OTHER: "Error",
     ErrorCode.TLS_REQUIRED: "This server takes no unencrypted connections from here",
     ErrorCode.TOO_MANY_CONNECTIONS: (
         "Too many connections from your address. Please try again later"
@@ -123,6 +141,10 @@ _TEXTS = {
     ErrorCode.TEXT_EMPTY: "Error. A message cannot be empty",
     ErrorCode.MAILBOX_FULL: (
         "Your message could not be delivered as the mailbox of {user} is full."
+        " Please try again after {user} has logged in"
+    ),
+    ErrorCode.MAILBOX_SHARE_FULL: (
+        "Your message could not be delivered as too many of yours wait for {user} already."
         " Please try again after {user} has logged in"
     ),
     ErrorCode.NOT_STORED: (

@@ -13,7 +13,7 @@ from trio_chat.protocol import messages as wire
 from .scripted import ScriptedHost, ScriptedServer, begin_session, open_session
 
 WHOELSE = wire.WhoElse(0)
-HELLO = wire.Hello(wire.PROTOCOL_VERSION, "abcd", (wire.RESUME,))
+HELLO = wire.Hello(wire.PROTOCOL_VERSION, "abcd", (wire.RESUME, wire.CODES))
 
 
 def _delivery(seq: int) -> wire.Delivery:

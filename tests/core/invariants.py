@@ -6,8 +6,9 @@ from trio_chat import limits
 from trio_chat.core.broker import Broker
 from trio_chat.core.commands import NOBODY
 from trio_chat.core.journal import NEVER
-from trio_chat.core.mailboxes import Mailbox, text_bytes
+from trio_chat.core.mailboxes import Mailbox
 from trio_chat.core.sessions import Phase
+from trio_chat.core.shares import counted_by_sender, text_bytes
 
 
 def check_invariants(broker: Broker) -> None:
@@ -117,6 +118,16 @@ def _check_mailbox(broker: Broker, mailbox: Mailbox) -> None:
     assert mailbox.bytes >= in_memory
     if not mailbox.stored:
         assert mailbox.bytes == in_memory
+    by_sender = counted_by_sender(letter.delivery for letter in letters)
+    counted = dict(mailbox.shares)
+    if mailbox.is_crowded and not mailbox.stored:
+        assert counted == by_sender
+    assert sum(count for count, _ in counted.values()) == mailbox.stored + (
+        len(letters) if mailbox.is_crowded else 0
+    )
+    assert sum(size for _, size in counted.values()) == (
+        mailbox.bytes if mailbox.is_crowded else mailbox.bytes - in_memory
+    )
 
     assert 0 <= mailbox.sent <= min(len(letters), limits.WINDOW_MESSAGES_MAX)
     sent = letters[: mailbox.sent]

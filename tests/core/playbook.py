@@ -48,6 +48,7 @@ from trio_chat.core.beginning import Restored, Settings
 from trio_chat.core.broker import Broker
 from trio_chat.core.commands import Command
 from trio_chat.core.effects import Effect
+from trio_chat.core.shares import counted_by_sender
 from trio_chat.errors import ErrorCode
 from trio_chat.protocol import messages as wire
 
@@ -90,9 +91,7 @@ class DictStore:
             blocks=tuple(self.blocks),
             files=tuple(self.files.values()),
             waiting={
-                user: (len(box), sum(len(delivery.text.encode()) for delivery in box.values()))
-                for user, box in self.messages.items()
-                if box
+                user: counted_by_sender(box.values()) for user, box in self.messages.items() if box
             },
         )
 

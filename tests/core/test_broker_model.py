@@ -263,7 +263,7 @@ class World(RuleBasedStateMachine):
         )
         self.handle(opened)
         client = person.client if person else ""
-        hello = wire.Hello(wire.PROTOCOL_VERSION, client, (wire.RESUME,) if asks else ())
+        hello = wire.Hello(wire.PROTOCOL_VERSION, client, (wire.CODES, *[wire.RESUME] * asks))
         self.handle(commands.Requests(id, [hello]), [(id, "welcome", 0)])
         return connection
 
@@ -443,8 +443,13 @@ class World(RuleBasedStateMachine):
             code = ErrorCode.MESSAGE_SELF
         elif self.blocks_now(message.to, person.name):
             code = ErrorCode.BLOCKED_BY_RECIPIENT
-        elif len(self.waiting[message.to]) >= QUOTA:
-            code = ErrorCode.MAILBOX_FULL
+        else:
+            waiting = self.waiting[message.to].values()
+            free = QUOTA - len(waiting)
+            if free < 1:
+                code = ErrorCode.MAILBOX_FULL
+            elif sum(sender == person.name for sender, _, _ in waiting) >= free:
+                code = ErrorCode.MAILBOX_SHARE_FULL
         if code is not None:
             self.answers[key] = code
             self.refused.add(key)

@@ -3,7 +3,8 @@
 import pytest
 
 from trio_chat import limits
-from trio_chat.core.mailboxes import Mailbox, text_bytes
+from trio_chat.core.mailboxes import Mailbox
+from trio_chat.core.shares import text_bytes
 
 from .playbook import Playbook
 
@@ -338,16 +339,32 @@ FULL = (
 )
 
 
+SHARE = (
+    'mailbox_share_full "Your message could not be delivered as too many of yours wait for luke'
+    ' already. Please try again after luke has logged in"'
+)
+
+
+def crowd(book: Playbook, *users: str) -> None:
+    """Users whose clients know the newer codes of errors."""
+    for user in users:
+        for line in (
+            *(f"open {user}", f"{user}: hello 1 pc-{user} codes; login 1 {user} secret"),
+            f"right {user}",
+        ):
+            book.do(line)
+
+
 def test_a_sender_is_told_that_a_mailbox_has_too_many_messages(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(limits, "MAILBOX_MESSAGES_MAX", 2)
-    book = Playbook("hans")
+    book = Playbook("hans", "vader")
     book.do("hans: message 2 luke a")
     book.do("committed")
     book.play(f"""
-        hans: message 3 luke b; message 4 luke c
-            hans < error {FULL} 4
+        vader: message 3 luke b; message 4 luke c
+            vader < error {FULL} 4
             commit 2: luke/2
         hans: message 5 yoda elsewhere
         log in luke
@@ -367,29 +384,81 @@ def test_a_sender_is_told_that_a_mailbox_has_too_many_bytes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(limits, "MAILBOX_BYTES_MAX", 10)
-    book = Playbook("hans")
+    book = Playbook("hans", "yoda")
     book.play(f"""
-        hans: message 2 luke 12345678; message 3 luke äb; message 4 luke äö; message 5 luke ä
-            hans < error {FULL} 3
-            hans < error {FULL} 4
-            commit 1: luke/1 luke/2
-        hans: message 6 luke x
-            hans < error {FULL} 6
+        hans: message 2 luke äb
+            commit 1: luke/1
+        yoda: message 3 luke 12345678; message 4 luke 1234567
+            yoda < error {FULL} 3
+        hans: message 5 luke x
+            hans < error {FULL} 5
         """)
+
+
+def test_a_sender_has_as_much_of_a_mailbox_as_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So one can't fill it, nor can several, and there is room for somebody else."""
+    monkeypatch.setattr(limits, "MAILBOX_MESSAGES_MAX", 12)
+    book = Playbook()
+    crowd(book, "hans", "vader", "yoda")
+    before = book.broker.statistics.messages_waiting
+    for user, number, share in (("hans", 6, 6), ("vader", 3, 3), ("yoda", 2, 2)):
+        for id in range(2, number + 2):
+            assert not any("error" in line for line in book.do(f"{user}: message {id} luke x"))
+        assert f"{user} < error {SHARE} 99" in book.do(f"{user}: message 99 luke x")
+        before += share
+        assert book.broker.statistics.messages_waiting == before
+    assert f"hans < error {SHARE} 100" in book.do("hans: message 100 luke x")
+
+
+def test_a_share_holds_in_bytes_too_and_over_a_restart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "MAILBOX_BYTES_MAX", 100)
+    book = Playbook()
+    crowd(book, "hans", "vader")
+    book.do(f"hans: message 2 luke {'x' * 50}")
+    book.do("committed")
+    assert book.do("hans: message 3 luke x") == [f"hans < error {SHARE} 3"]
+    book.restart()
+    crowd(book, "hans", "vader")
+    assert book.do("hans: message 4 luke x") == [f"hans < error {SHARE} 4"]
+    assert book.do(f"vader: message 5 luke {'ä' * 16}")[0].startswith("commit")
+    assert book.do("vader: message 6 luke x") == [f"vader < error {SHARE} 6"]
+
+
+def test_a_share_is_given_back_with_each_acknowledgement(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "MAILBOX_MESSAGES_MAX", 8)
+    book = Playbook()
+    crowd(book, "hans", "luke")
+    book.do("hans: " + "; ".join(f"message {id} luke x" for id in range(2, 6)))
+    assert book.do("hans: message 6 luke x") == [f"hans < error {SHARE} 6"]
+    book.do("luke: ack 1")
+    assert book.do("hans: message 7 luke x") == ["luke < delivery 5 hans pc-hans 7 x"]
+    assert book.do("hans: message 8 luke x") == [f"hans < error {SHARE} 8"]
+    book.do("luke: ack 5")
+    assert not book.broker._post.mailboxes["luke"].is_crowded
+    for id in range(9, 13):
+        assert book.do(f"hans: message {id} luke x")[0].startswith("luke < delivery")
+
+
+def test_a_client_of_before_is_told_a_code_that_it_knows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "MAILBOX_MESSAGES_MAX", 4)
+    book = Playbook("hans")
+    book.do("hans: message 2 luke a; message 3 luke b")
+    text = SHARE.partition(" ")[2]
+    assert book.do("hans: message 4 luke c") == [f"hans < error mailbox_full {text} 4"]
 
 
 def test_the_quota_counts_what_is_stored_and_what_was_sent(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(limits, "MAILBOX_BYTES_MAX", 3)
-    book = Playbook("hans")
+    book = Playbook("hans", "vader")
     book.do("hans: message 2 luke 12")
     book.do("committed")
     for line in ("log in luke", "loaded luke"):
         book.do(line)
     book.play(f"""
-        hans: message 3 luke 34
-            hans < error {FULL} 3
+        vader: message 3 luke 34
+            vader < error {FULL} 3
         luke: ack 1
         hans: message 4 luke 345
             luke < delivery 2 hans pc-hans 4 345

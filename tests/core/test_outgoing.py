@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from trio_chat.core.effects import Close, Send, SendMany
 from trio_chat.core.outgoing import Outgoing
+from trio_chat.core.sessions import Session
 from trio_chat.protocol.messages import Announcement, Ok
 
 HANS, YODA, GONE = 1, 2, 3
 NEWS = Announcement("luke", "pc", 2, "news")
 
 
+def sessions(*ids: int) -> dict[int, Session]:
+    return {id: Session(id, "pc", 0) for id in ids}
+
+
 def test_what_goes_to_one_session_is_one_effect() -> None:
-    outgoing = Outgoing({HANS, YODA})
+    outgoing = Outgoing(sessions(HANS, YODA))
     effects = outgoing.begin()
     outgoing.send(HANS, Ok(1))
     outgoing.send(YODA, Ok(2))
@@ -20,7 +25,7 @@ def test_what_goes_to_one_session_is_one_effect() -> None:
 
 
 def test_what_follows_a_message_to_many_does_not_overtake_it() -> None:
-    outgoing = Outgoing({HANS, YODA})
+    outgoing = Outgoing(sessions(HANS, YODA))
     effects = outgoing.begin()
     outgoing.send(HANS, Ok(1))
     outgoing.send_many([HANS, YODA], NEWS)
@@ -29,14 +34,14 @@ def test_what_follows_a_message_to_many_does_not_overtake_it() -> None:
 
 
 def test_a_message_to_nobody_has_no_effect() -> None:
-    outgoing = Outgoing({HANS})
+    outgoing = Outgoing(sessions(HANS))
     effects = outgoing.begin()
     outgoing.send_many([], NEWS)
     assert effects == []
 
 
 def test_only_who_is_still_there_is_answered() -> None:
-    outgoing = Outgoing({HANS})
+    outgoing = Outgoing(sessions(HANS))
     effects = outgoing.begin()
     outgoing.answer(HANS, Ok(1))
     outgoing.answer(GONE, Ok(2))
@@ -44,7 +49,7 @@ def test_only_who_is_still_there_is_answered() -> None:
 
 
 def test_each_command_begins_afresh() -> None:
-    outgoing = Outgoing({HANS})
+    outgoing = Outgoing(sessions(HANS))
     first = outgoing.begin()
     outgoing.send(HANS, Ok(1))
     second = outgoing.begin()

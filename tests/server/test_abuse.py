@@ -396,6 +396,32 @@ async def test_a_flood_delays_only_who_sends_it_and_loses_nothing(
         assert seconds - 30 < trio.current_time() - before <= seconds
 
 
+async def test_what_one_user_sends_to_the_disk_is_slow_and_nobody_else_is(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "STORED_BYTES_PER_SECOND_MAX", 100 * 1000)
+    monkeypatch.setattr(limits, "STORED_BYTES_BURST_MAX", 1000 * 1000)
+    text = "x" * (1000 - limits.STORED_ROW_BYTES)
+    async with running_chat(requests_per_second=1_000_000) as chat:
+        vader, hans, luke = [await chat.login(name) for name in ("vader", "hans", "luke")]
+        async with trio.open_nursery() as nursery:
+            begun = trio.current_time()
+
+            @nursery.start_soon
+            async def fill() -> None:
+                # Not all at once: what was read before the first commit is not held back.
+                for id in range(2, 2002):
+                    await vader.send(wire.Message(id, "yoda", text))
+                    await vader.reply(id)
+
+            for _ in range(50):
+                before = trio.current_time()
+                await hans.tell(luke, "luke", "hello")
+                assert trio.current_time() == before
+                await pause(0.1)
+        assert trio.current_time() - begun == pytest.approx(10, rel=0.1)
+
+
 @pytest.mark.parametrize("user", ["hans", "luke"])
 async def test_who_was_charged_for_too_much_is_not_forgiven_on_another_connection(
     autojump_clock: MockClock, user: str

@@ -282,8 +282,9 @@ async def test_a_full_mailbox_is_told_to_the_sender_until_there_is_room(
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch, chat: Chat
 ) -> None:
     monkeypatch.setattr(limits, "MAILBOX_MESSAGES_MAX", 2)
-    hans = await chat.login("hans")
-    await send_offline(hans, "yoda", "a", "b")
+    hans, luke = await chat.login("hans"), await chat.login("luke")
+    await send_offline(luke, "yoda", "a")
+    await send_offline(hans, "yoda", "b")
     error = await hans.refused(wire.Message, to="yoda", text="c")
     assert error.code is ErrorCode.MAILBOX_FULL
     assert "the mailbox of yoda is full" in error.text

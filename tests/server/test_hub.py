@@ -192,7 +192,7 @@ async def test_a_login_fails_while_too_many_mailboxes_wait_to_be_read_and_commit
     autojump_clock: MockClock, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "STORE_QUEUE_MAX", 3)
-    rig = Rig(Restored(waiting=dict.fromkeys(("hans", "yoda", "luke"), (1, 5))))
+    rig = Rig(Restored(waiting={user: {"vader": (1, 5)} for user in ("hans", "yoda", "luke")}))
     nursery.start_soon(rig.hub.run)  # and a disk that hangs
     nursery.start_soon(
         check_passwords, rig.hub.password_jobs, Accounts(CREDENTIALS), rig.hub.submit

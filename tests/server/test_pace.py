@@ -102,3 +102,25 @@ def test_those_who_left_are_forgotten_when_they_may_send_a_whole_burst_again() -
     paces.give_back("vader", now=limits.REQUESTS_BURST_SECONDS + 1.5)
     assert paces._left.keys() == {"luke", "vader"}
     assert not paces._used
+
+
+def test_what_is_written_to_the_disk_has_a_rate_and_a_burst_of_its_own() -> None:
+    paces = Paces(1_000_000)
+    pace = paces.take("hans")
+    paces.charge_stored("hans", limits.STORED_BYTES_BURST_MAX)
+    assert pace.delay(1, 0, now=0) == 0
+    paces.charge_stored("hans", 2 * limits.STORED_BYTES_PER_SECOND_MAX)
+    assert pace.delay(1, 0, now=0) == pytest.approx(2)
+    paces.charge_stored("nobody", 1)
+
+
+def test_who_leaves_is_charged_for_what_is_written_after_that() -> None:
+    paces = Paces(1_000_000)
+    paces.take("hans").delay(1, 0, now=0)
+    paces.give_back("hans", now=0)
+    paces.charge_stored("hans", limits.STORED_BYTES_BURST_MAX)
+    paces.take("yoda")
+    paces.give_back("yoda", now=0)
+    pace = paces.take("hans")
+    paces.charge_stored("hans", limits.STORED_BYTES_PER_SECOND_MAX)
+    assert pace.delay(1, 0, now=0) == pytest.approx(1)

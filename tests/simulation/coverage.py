@@ -41,7 +41,7 @@ NEEDED = (
     "server machines lost",
     "server stops",
     "refused: blocked_by_recipient",
-    "refused: mailbox_full",
+    "refused: mailbox_share_full",
     "refused: not_stored",
     "refused: busy",
     "closed: idle",

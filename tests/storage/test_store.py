@@ -67,7 +67,7 @@ async def test_what_waits_is_counted_in_bytes(store: Store) -> None:
     await store.commit(commit(("luke", delivery(3, ""))))
     restored = await store.restore()
     assert restored.last_seq == 4
-    assert dict(restored.waiting) == {"yoda": (2, 5), "luke": (1, 0)}
+    assert dict(restored.waiting) == {"yoda": {"hans": (2, 5)}, "luke": {"hans": (1, 0)}}
 
 
 async def test_acknowledged_messages_are_forgotten_up_to_the_last(store: Store) -> None:
@@ -77,7 +77,7 @@ async def test_acknowledged_messages_are_forgotten_up_to_the_last(store: Store) 
     await store.commit(commit(acknowledged=(("yoda", 2), ("luke", 9), ("nobody", 5))))
     assert await store.load("yoda") == (delivery(3),)
     assert await store.load("luke") == ()
-    assert dict((await store.restore()).waiting) == {"yoda": (1, 2)}
+    assert dict((await store.restore()).waiting) == {"yoda": {"hans": (1, 2)}}
 
 
 async def test_a_commit_may_forget_and_keep_for_the_same_user(store: Store) -> None:

@@ -241,7 +241,7 @@ class Session:
                 connection = Connection(await self._connect())
                 undo.callback(connection.close)
                 await connection.greet(
-                    wire.Hello(wire.PROTOCOL_VERSION, self._client, (wire.RESUME,))
+                    wire.Hello(wire.PROTOCOL_VERSION, self._client, (wire.RESUME, wire.CODES))
                 )
                 undo.pop_all()
         except _UNREACHABLE as error:

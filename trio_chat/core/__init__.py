@@ -11,5 +11,5 @@ beside them: `sessions` (connections and their phases), `lockouts` (wrong passwo
 (logins by address), `tokens` (for those who come back), `presence`, `blocks`, `mailboxes` (what
 waits for whom), `journal` (what waits for the disk), `repetitions` (what was sent before),
 `catalogue` (files, and who holds them) and `outgoing` (what the command that is being handled has
-to say).
+to say). `shares` keeps one user from using up what is for all.
 """

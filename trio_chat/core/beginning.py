@@ -31,10 +31,11 @@ class Restored(Struct, frozen=True):
         last_seq: the highest sequence number of a message that waits.
         blocks: pairs of blocker and blocked.
         files: those that are registered, each with the user who brought it.
-        waiting: for each user the number of messages waiting and their bytes of text.
+        waiting: for each user, and each sender to them, the number of messages waiting and their
+            bytes of text.
     """
 
     last_seq: int = 0
     blocks: Collection[tuple[str, str]] = ()
     files: Collection[tuple[str, File]] = ()
-    waiting: Mapping[str, tuple[int, int]] = {}
+    waiting: Mapping[str, Mapping[str, tuple[int, int]]] = {}

@@ -28,11 +28,11 @@ from .effects import Effect
 from .gatekeeper import Gatekeeper
 from .introductions import introduce
 from .journal import BlockChange, Journal, NewFile
-from .mailboxes import text_bytes
 from .outgoing import Outgoing
 from .post_office import PostOffice
 from .presence import Presence
 from .sessions import Phase, Session, Sessions
+from .shares import text_bytes
 from .statistics import Statistics
 
 _INTRODUCTION_WEIGHT = limits.REQUESTS_PER_SECOND_MAX // limits.INTRODUCTIONS_PER_SECOND_MAX
@@ -196,8 +196,10 @@ class Broker:
             elif self._is_busy:
                 code = ErrorCode.BUSY
             else:
-                code = ErrorCode.MAILBOX_FULL
-        error = wire.Error(code, code.describe(size=size, user=recipient), request.id)
+                fault = self._post.mailboxes[recipient].fault(session.user, size)
+                code = fault or ErrorCode.MAILBOX_FULL
+        text = code.describe(size=size, user=recipient)
+        error = wire.Error(session.code_for(code), text, request.id)
         session.history.remember(error)
         self._outgoing.send(session.id, error)
 

@@ -140,6 +140,7 @@ class Gatekeeper:
         session.client = request.client or session.client
         if wire.RESUME not in request.capabilities:
             session.token = ""
+        session.knows_codes = wire.CODES in request.capabilities
         session.phase = Phase.LOGIN
         welcome = wire.Welcome(wire.PROTOCOL_VERSION, f"trio-chat/{__version__}")
         self._outgoing.send(session.id, welcome)

@@ -9,6 +9,10 @@ is sent again at the next login if need be. A mailbox consists of, oldest first:
 Only one of the first two is ever filled: a session gets its first message after what is
 on disk has been loaded. What is on disk stays only there while its user is offline, so
 memory does not grow with the mail of those who are away.
+
+A sender may have at most as much in a mailbox as is still free in it (`shares`). Nobody can
+exceed that while the mailbox is at most half full, so only then it is *crowded* and counts the
+messages in memory by sender; those on disk are always counted.
 """
 
 from __future__ import annotations
@@ -19,13 +23,12 @@ from collections.abc import Iterable, Mapping, Set
 from msgspec import Struct
 
 from .. import limits
+from ..errors import ErrorCode
 from ..protocol.messages import Delivery
 from .commands import NOBODY, SessionId
+from .shares import Shares, text_bytes
 
-
-def text_bytes(text: str) -> int:
-    """The length of a text in UTF-8."""
-    return len(text) if text.isascii() else len(text.encode())
+_NOTHING: Mapping[str, tuple[int, int]] = {}
 
 
 class Letter(Struct, gc=False):
@@ -64,30 +67,36 @@ class Mailbox:
         stored: how many messages, older than all `letters`, are on disk only.
         bytes: of text in all of them.
         acknowledged: the ``seq`` up to which the owner has acknowledged.
+        is_crowded: whether `shares` counts what is in memory too.
+        shares: of each sender.
     """
 
     __slots__ = (
         "acknowledged",
         "bytes",
+        "is_crowded",
         "is_journalled",
         "letters",
         "loading",
         "sent",
         "sent_bytes",
         "session",
+        "shares",
         "stored",
         "user",
     )
 
-    def __init__(self, user: str, stored: int = 0, stored_bytes: int = 0) -> None:
+    def __init__(self, user: str, stored: Mapping[str, tuple[int, int]] = _NOTHING) -> None:
         self.user = user
         self.session: SessionId = NOBODY
         self.is_journalled = False
         self.loading = False
         self.letters: deque[Letter] = deque()
         self.sent = self.sent_bytes = 0
-        self.stored = stored
-        self.bytes = stored_bytes
+        self.shares = Shares(stored)
+        self.is_crowded = False
+        self.stored = sum([count for count, _ in stored.values()])
+        self.bytes = sum([size for _, size in stored.values()])
         self.acknowledged = 0
 
     def __len__(self) -> int:
@@ -98,12 +107,19 @@ class Mailbox:
 
         Returns:
             The session to send it to at once; NOBODY if it waits here; None if it was not
-            added, as the quota is used up.
+            added, as `fault` says.
         """
         letters, sent = self.letters, self.sent
         count, size = len(letters), self.bytes + letter.bytes
-        if self.stored + count >= limits.MAILBOX_MESSAGES_MAX or size > limits.MAILBOX_BYTES_MAX:
-            return None
+        if (
+            self.is_crowded
+            or self.stored + count >= limits.MAILBOX_MESSAGES_MAX // 2
+            or size > limits.MAILBOX_BYTES_MAX // 2
+        ):
+            self._count_by_sender()
+            if self.fault(letter.delivery.sender, letter.bytes) is not None:
+                return None
+            self.shares.add(letter.delivery.sender, letter.bytes)
         letters.append(letter)
         self.bytes = size
         # What waits goes first: the new one is next only if all before it were sent.
@@ -117,6 +133,40 @@ class Mailbox:
             return NOBODY
         self.sent, self.sent_bytes = sent + 1, size
         return self.session
+
+    def fault(self, sender: str, size_bytes: int) -> ErrorCode | None:
+        """Why a message of so many bytes was not added, if it was not."""
+        free = limits.MAILBOX_MESSAGES_MAX - len(self)
+        free_bytes = limits.MAILBOX_BYTES_MAX - self.bytes
+        count, size = self.shares.get(sender, (0, 0))
+        if free < 1 or size_bytes > free_bytes:
+            return ErrorCode.MAILBOX_FULL
+        if count >= free or size + size_bytes > free_bytes:
+            return ErrorCode.MAILBOX_SHARE_FULL
+        return None
+
+    def _count_by_sender(self) -> None:
+        if not self.is_crowded:
+            self.is_crowded = True
+            for letter in self.letters:
+                self.shares.add(letter.delivery.sender, letter.bytes)
+
+    def _has_removed(self, letters: Iterable[Letter]) -> None:
+        """Keep the shares right, and give them up once the mailbox is a quarter full at most.
+
+        Not before: or a mailbox that is half full would be counted again and again.
+        """
+        if not self.is_crowded:
+            return
+        for letter in letters:
+            self.shares.remove(letter.delivery.sender, letter.bytes)
+        if (
+            len(self) <= limits.MAILBOX_MESSAGES_MAX // 4
+            and self.bytes <= limits.MAILBOX_BYTES_MAX // 4
+        ):
+            self.is_crowded = False
+            for letter in self.letters:
+                self.shares.remove(letter.delivery.sender, letter.bytes)
 
     def next_to_send(self) -> list[Letter]:
         """Fill the window of the session: the messages to send to it now."""
@@ -156,6 +206,8 @@ class Mailbox:
         self.bytes -= size
         self.sent_bytes -= size
         self.acknowledged = removed[-1].delivery.seq
+        if self.is_crowded:
+            self._has_removed(removed)
         return removed
 
     def unwritten(self) -> list[Letter]:
@@ -185,8 +237,10 @@ class Mailbox:
     def discard(self, seqs: Set[int]) -> None:
         """Drop messages that could not be kept, and were not sent to the session."""
         letters = self.letters
-        self.bytes -= sum(letter.bytes for letter in letters if letter.delivery.seq in seqs)
+        gone = [letter for letter in letters if letter.delivery.seq in seqs]
+        self.bytes -= sum(letter.bytes for letter in gone)
         self.letters = deque(letter for letter in letters if letter.delivery.seq not in seqs)
+        self._has_removed(gone)
 
     def loaded(self, deliveries: Iterable[Delivery]) -> None:
         """Take what was read from disk; it comes before all that is in memory.
@@ -203,6 +257,8 @@ class Mailbox:
             )
         self.stored = 0
         self.bytes = sum(letter.bytes for letter in self.letters)
+        self.shares.clear()
+        self.is_crowded = False  # the next message that it matters to counts anew
 
     def leave_to_disk(self) -> None:
         """Drop from memory what is on disk, unless somebody is there to read it.
@@ -212,19 +268,19 @@ class Mailbox:
         if self.session != NOBODY or self.loading:
             return
         while self.letters and self.letters[0].safe:
-            assert self.letters[0].written, "safe and unacknowledged means written"
-            self.letters.popleft()
+            letter = self.letters.popleft()
+            assert letter.written, "safe and unacknowledged means written"
             self.stored += 1
+            if not self.is_crowded:
+                self.shares.add(letter.delivery.sender, letter.bytes)
 
 
 class Mailboxes(dict[str, Mailbox]):
     """By user the mailboxes that hold anything, or whose owner is online."""
 
-    def __init__(self, waiting: Mapping[str, tuple[int, int]]) -> None:
-        """Begin with what is on disk: messages and bytes of text for each user."""
-        super().__init__(
-            (user, Mailbox(user, count, size)) for user, (count, size) in waiting.items()
-        )
+    def __init__(self, waiting: Mapping[str, Mapping[str, tuple[int, int]]]) -> None:
+        """Begin with what is on disk; see `beginning.Restored`."""
+        super().__init__((user, Mailbox(user, stored)) for user, stored in waiting.items())
 
     def __missing__(self, user: str) -> Mailbox:
         mailbox = self[user] = Mailbox(user)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Mapping, Sequence
 
 from ..errors import ErrorCode
 from ..protocol.messages import Error, Reply, ServerMessage
 from .commands import SessionId
 from .effects import Effect, Send, SendMany
+from .sessions import Session
 
 
 class Outgoing:
@@ -19,7 +20,7 @@ class Outgoing:
         sessions: those that have not ended.
     """
 
-    def __init__(self, sessions: Container[SessionId]) -> None:
+    def __init__(self, sessions: Mapping[SessionId, Session]) -> None:
         self._sessions = sessions
         self._effects: list[Effect] = []
         self._messages: dict[SessionId, list[ServerMessage]] = {}
@@ -48,7 +49,8 @@ class Outgoing:
 
     def refuse(self, session: SessionId, id: int, code: ErrorCode, **fields: object) -> None:
         """Send the error by which a request is refused."""
-        self.send(session, Error(code, code.describe(**fields), id))
+        code_for = self._sessions[session].code_for
+        self.send(session, Error(code_for(code), code.describe(**fields), id))
 
     def send_many(
         self,

@@ -29,7 +29,7 @@ class PostOffice:
     """Messages on their way.
 
     Args:
-        waiting: for each user the messages on disk and their bytes of text.
+        waiting: what is on disk; see `beginning.Restored`.
         last_seq: the highest sequence number among them.
         sessions: those that have not ended.
         journal: takes what must become durable.
@@ -42,7 +42,7 @@ class PostOffice:
 
     def __init__(
         self,
-        waiting: Mapping[str, tuple[int, int]],
+        waiting: Mapping[str, Mapping[str, tuple[int, int]]],
         last_seq: int,
         sessions: Sessions,
         journal: Journal,
@@ -107,7 +107,7 @@ class PostOffice:
     # -- Messages come and go ------------------------------------------------------------------
 
     def accept(self, session: Session, request: wire.Message, text_bytes: int, now: float) -> bool:
-        """Take a message; return False if the mailbox of its recipient is full."""
+        """Take a message; return False if its recipient's mailbox has no room for it."""
         recipient = request.to
         seq = self.last_seq + 1
         delivery = wire.Delivery(seq, session.user, session.client, request.id, request.text)

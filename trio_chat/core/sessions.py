@@ -17,6 +17,7 @@ import heapq
 from enum import Enum
 
 from .. import limits
+from ..errors import ErrorCode
 from ..protocol.messages import Listening
 from .commands import SessionId
 from .mailboxes import Mailbox
@@ -53,6 +54,7 @@ class Session:
         history: what this client has asked on earlier connections, and was refused on this.
         repeats_until: messages up to this number were sent on an earlier connection.
         listening: where its client takes direct connections, if it does.
+        knows_codes: whether its client copes with new codes of errors.
     """
 
     __slots__ = (
@@ -61,6 +63,7 @@ class Session:
         "deadline",
         "history",
         "id",
+        "knows_codes",
         "last_id",
         "listening",
         "local_address",
@@ -87,6 +90,11 @@ class Session:
         self.address = ""
         self.local_address = ""
         self.listening: Listening | None = None
+        self.knows_codes = False
+
+    def code_for(self, code: ErrorCode) -> ErrorCode:
+        """What to tell this client instead of a code, if it may not know it."""
+        return code if self.knows_codes else code.older
 
 
 class Sessions:

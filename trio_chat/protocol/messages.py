@@ -26,6 +26,8 @@ TICKET_CHARACTERS = 32
 """What names an introduction: 128 random bits in hexadecimal digits."""
 RESUME = "resume"
 """The capability of a client that wants a `Token` at its login."""
+CODES = "codes"
+"""The capability of a client that copes with codes of errors that it does not know."""
 
 Id = Annotated[int, Meta(ge=1, le=limits.INTEGER_MAX)]
 Seq = Annotated[int, Meta(ge=0, le=limits.INTEGER_MAX)]
@@ -86,7 +88,7 @@ class Hello(_Message, tag="hello", frozen=True, gc=False):
         version: of the protocol; the server closes the connection if it is not its own.
         client: a random name that the client keeps for as long as it lives; without it
             the server makes one up, and repeated messages can't be recognised later.
-        capabilities: optional features that the sender understands: `RESUME`, or none.
+        capabilities: optional features that the sender understands: `RESUME`, `CODES`.
     """
 
     version: int

@@ -30,6 +30,7 @@ from ..core.commands import (
     session_name,
 )
 from ..core.effects import Commit, LoadMailbox
+from ..core.shares import counted_by_sender
 from ..core.statistics import Statistics
 from ..errors import ErrorCode
 from ..net.arrivals import Arrivals
@@ -266,6 +267,14 @@ class Hub:
 
     def _commit(self, effect: Commit) -> None:
         self._store.send_nowait(effect)
+        paces = self._paces
+        if paces is not None:
+            for sender, (count, size) in counted_by_sender(d for _, d in effect.messages).items():
+                paces.charge_stored(sender, size + count * limits.STORED_ROW_BYTES)
+            others = [blocker for blocker, _, _ in effect.blocks]
+            others += [user for user, _ in effect.files]
+            for user in others:
+                paces.charge_stored(user, limits.STORED_ROW_BYTES)
 
     def _load_mailbox(self, effect: LoadMailbox) -> None:
         if self._store.statistics().current_buffer_used < limits.STORE_QUEUE_MAX - 1:

@@ -7,10 +7,11 @@ from ..core.buckets import Bucket
 
 _GATHERED_PART = 1 / 100
 _BYTES_GATHERED_MAX = limits.RECEIVE_BYTES_BURST_MAX * _GATHERED_PART
+_STORED_GATHERED_MAX = limits.STORED_BYTES_BURST_MAX * _GATHERED_PART
 
 
 class Pace:
-    """Two buckets, for the requests of one user or stranger and for their bytes.
+    """Three buckets: for the requests of one user or stranger, their bytes, and bytes for the disk.
 
     Small amounts are gathered before they are taken, as looking at the buckets costs more than
     reading a message. That never makes anybody wait who would not have to otherwise, but for a
@@ -22,12 +23,15 @@ class Pace:
 
     __slots__ = (
         *("_burst_part", "_bytes", "_bytes_gathered", "_gathered", "_gathered_max", "_requests"),
+        *("_stored", "_stored_gathered"),
     )
 
     def __init__(self, requests_per_second: float) -> None:
         burst = requests_per_second * limits.REQUESTS_BURST_SECONDS
         self._requests = Bucket(requests_per_second, burst)
         self._bytes = Bucket(limits.RECEIVE_BYTES_PER_SECOND_MAX, limits.RECEIVE_BYTES_BURST_MAX)
+        self._stored = Bucket(limits.STORED_BYTES_PER_SECOND_MAX, limits.STORED_BYTES_BURST_MAX)
+        self._stored_gathered = 0
         self._gathered: float = 0
         self._bytes_gathered = 0
         self._gathered_max = self._burst_part = burst * _GATHERED_PART
@@ -46,6 +50,12 @@ class Pace:
             + weight
         )
 
+    def charge_stored(self, size_bytes: int) -> None:
+        """So many bytes of what was read are written to the disk."""
+        self._stored_gathered += size_bytes
+        if self._stored_gathered >= _STORED_GATHERED_MAX:
+            self.check_next()
+
     def delay(self, requests: int, size_bytes: int, now: float) -> float:
         """How many seconds to wait after reading so much, before reading on."""
         self._gathered += requests
@@ -55,19 +65,24 @@ class Pace:
         return self._take(now)
 
     def check_next(self) -> None:
-        """Look at the buckets after the next read: it is on another connection."""
+        """Look at the buckets after the next read, however small it is."""
         self._gathered_max = 0
 
     def is_full(self, now: float) -> bool:
         """Whether it is like a fresh one; what was gathered is taken first."""
         self._take(now)
-        return self._requests.is_full(now) and self._bytes.is_full(now)
+        buckets = (self._requests, self._bytes, self._stored)
+        return all(bucket.is_full(now) for bucket in buckets)
 
     def _take(self, now: float) -> float:
-        amount, size_bytes = self._gathered, self._bytes_gathered
-        self._gathered = self._bytes_gathered = 0
+        amount, size_bytes, stored = self._gathered, self._bytes_gathered, self._stored_gathered
+        self._gathered = self._bytes_gathered = self._stored_gathered = 0
         self._gathered_max = self._burst_part
-        return max(self._requests.take(amount, now), self._bytes.take(size_bytes, now))
+        return max(
+            self._requests.take(amount, now),
+            self._bytes.take(size_bytes, now),
+            self._stored.take(stored, now),
+        )
 
 
 class Paces:
@@ -93,6 +108,13 @@ class Paces:
         self._used[user] = pace, count + 1
         pace.check_next()
         return pace
+
+    def charge_stored(self, user: str, size_bytes: int) -> None:
+        """So many bytes that a user has sent are written to the disk."""
+        pace, _ = self._used.get(user, (None, 0))
+        pace = pace or self._left.get(user)
+        if pace is not None:
+            pace.charge_stored(size_bytes)
 
     def give_back(self, user: str, now: float) -> None:
         """A connection of a user has ended; forget whoever left and has all of it again."""

@@ -9,7 +9,7 @@ import trio
 
 from ..core.beginning import Restored
 from ..core.effects import Commit
-from ..core.mailboxes import text_bytes
+from ..core.shares import counted_by_sender
 from ..protocol.messages import Delivery, File
 from .backup import DATABASE_NAME
 from .sqlite import open_sqlite
@@ -36,7 +36,7 @@ class MemoryStore:
             blocks=tuple(sorted(self._blocks)),
             files=tuple(self._files.values()),
             waiting={
-                user: (len(box), sum(text_bytes(delivery.text) for delivery in box.values()))
+                user: counted_by_sender(box.values())
                 for user, box in sorted(self._messages.items())
             },
         )

@@ -32,6 +32,10 @@ T = TypeVar("T")
 
 _FORGET = "DELETE FROM messages WHERE recipient = ? AND seq <= ?"
 _KEEP = "INSERT INTO messages (recipient, seq, sender, client, id, text) VALUES (?, ?, ?, ?, ?, ?)"
+_WAITING = """
+SELECT recipient, CAST(sender AS BLOB), count(*), sum(octet_length(text)) FROM messages
+GROUP BY recipient, sender
+"""
 _BLOCK = "INSERT OR IGNORE INTO blocks (blocker, blocked) VALUES (?, ?)"
 _ADD_FILE = """
 INSERT OR IGNORE INTO files (user, name, size, chunks, piece_bytes, root)
@@ -87,19 +91,19 @@ class SqliteStore:
     def _restore(self) -> Restored:
         execute = self._database.execute
         last_seq = execute("SELECT ifnull(max(seq), 0) FROM messages").get
-        waiting = execute(
-            "SELECT recipient, count(*), sum(octet_length(text)) FROM messages GROUP BY recipient"
-        )
+        waiting: dict[str, dict[str, tuple[int, int]]] = {}
+        for recipient, sender, count, size in execute(_WAITING):
+            box = waiting.setdefault(cast("str", recipient), {})
+            # A damaged name must not keep the server from starting: its mailbox tells of it.
+            name = cast("bytes", sender).decode(errors="replace")
+            box[name] = cast("int", count), cast("int", size)
         return Restored(
             last_seq=cast("int", last_seq),
             blocks=cast(
                 "list[tuple[str, str]]", execute("SELECT blocker, blocked FROM blocks").fetchall()
             ),
             files=[(cast("str", user), File(*file)) for user, *file in execute(_FILES)],
-            waiting={
-                cast("str", user): (cast("int", count), cast("int", size))
-                for user, count, size in waiting
-            },
+            waiting=waiting,
         )
 
     def _commit(self, commit: Commit) -> None:
