@@ -94,9 +94,6 @@ people who are offline, and 5.5 GB a day at most."""
 STORED_BYTES_BURST_MAX = 8 * 1024 * 1024
 """The same at once: 60,000 short messages, or what a mailbox can hold."""
 
-STORED_ROW_BYTES = 128
-"""What a message takes on the disk besides its text, and what a block or a file takes."""
-
 READ_DELAY_SECONDS_MAX = 30.0
 """One pause in reading who sends too much; so late may the end of a connection be noticed.
 

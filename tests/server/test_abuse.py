@@ -21,6 +21,7 @@ from trio_chat.errors import ErrorCode
 from trio_chat.net.crowd import Crowd
 from trio_chat.protocol import messages as wire
 from trio_chat.protocol.framing import encode_lines
+from trio_chat.server.pace import ROW_BYTES
 
 from .harness import (
     SETTINGS,
@@ -401,7 +402,7 @@ async def test_what_one_user_sends_to_the_disk_is_slow_and_nobody_else_is(
 ) -> None:
     monkeypatch.setattr(limits, "STORED_BYTES_PER_SECOND_MAX", 100 * 1000)
     monkeypatch.setattr(limits, "STORED_BYTES_BURST_MAX", 1000 * 1000)
-    text = "x" * (1000 - limits.STORED_ROW_BYTES)
+    text = "x" * (1000 - ROW_BYTES)
     async with running_chat(requests_per_second=1_000_000) as chat:
         vader, hans, luke = [await chat.login(name) for name in ("vader", "hans", "luke")]
         async with trio.open_nursery() as nursery:

@@ -37,7 +37,7 @@ from ..net.arrivals import Arrivals
 from ..protocol.framing import Batch
 from .connection import Connection
 from .log import Log, Record, describe
-from .pace import Paces
+from .pace import ROW_BYTES, Paces
 
 StoreJob = Commit | LoadMailbox
 
@@ -270,11 +270,11 @@ class Hub:
         paces = self._paces
         if paces is not None:
             for sender, (count, size) in counted_by_sender(d for _, d in effect.messages).items():
-                paces.charge_stored(sender, size + count * limits.STORED_ROW_BYTES)
+                paces.charge_stored(sender, size + count * ROW_BYTES)
             others = [blocker for blocker, _, _ in effect.blocks]
             others += [user for user, _ in effect.files]
             for user in others:
-                paces.charge_stored(user, limits.STORED_ROW_BYTES)
+                paces.charge_stored(user, ROW_BYTES)
 
     def _load_mailbox(self, effect: LoadMailbox) -> None:
         if self._store.statistics().current_buffer_used < limits.STORE_QUEUE_MAX - 1:

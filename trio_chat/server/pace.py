@@ -5,6 +5,9 @@ from __future__ import annotations
 from .. import limits
 from ..core.buckets import Bucket
 
+ROW_BYTES = 128
+"""What a message takes on the disk besides its text, and what a block or a file takes."""
+
 _GATHERED_PART = 1 / 100
 _BYTES_GATHERED_MAX = limits.RECEIVE_BYTES_BURST_MAX * _GATHERED_PART
 _STORED_GATHERED_MAX = limits.STORED_BYTES_BURST_MAX * _GATHERED_PART
