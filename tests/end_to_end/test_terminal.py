@@ -158,7 +158,9 @@ def test_ctrl_c_and_ctrl_d_log_out(chat: Stage) -> None:
     luke.type("message hans never sen")
     luke.wait_for_prompt("> message hans never sen")
     luke.press_ctrl("c")
-    luke.ends(0, "> message hans never sen")
+    luke.wait_for_prompt(">")
+    luke.press_ctrl("c")
+    luke.ends(0)
     observer.wait_for("luke logged out")
     observer.end_input()
     assert [line for line in observer.ends(0) if line.endswith("out")] == [
@@ -275,3 +277,36 @@ def test_a_port_in_use_is_one_line(chat: Stage) -> None:
         f"trio-chat-server: port {chat.port} of {HOST} is in use;"
         " stop what uses it, or give another port"
     ]
+
+
+def test_ctrl_z_gives_the_terminal_back_and_fg_goes_on_with_the_line(chat: Stage) -> None:
+    yoda = chat.log_in_pipe("yoda")
+    shell = chat.open_terminal("/bin/sh", "-i")
+    shell.wait_for_prompt("$", "#")
+    modes = shell.modes
+    shell.type(" ".join(chat.client_command()) + "\r")
+    shell.wait_for_prompt("Username:")
+    shell.type("hans\r")
+    shell.wait_for_prompt("Password:")
+    shell.type(f"{PASSWORDS['hans']}\r")
+    shell.wait_for(WELCOME)
+    shell.wait_for_prompt(">")
+    shell.type("message yoda half ty")
+    shell.wait_for_prompt("> message yoda half ty")
+    shell.press_ctrl("z")
+    shell.wait_for_prompt("$", "#")
+    assert shell.modes == modes
+    assert shell.received.rindex(b"\x1b[?2004l") > shell.received.rindex(b"\x1b[?2004h")
+    assert shell.received.rindex(b"\x1b[?1004l") > shell.received.rindex(b"\x1b[?1004h")
+    yoda.send("message hans are you there?")
+    shell.type("fg\r")
+    shell.wait_for("yoda: are you there?")
+    shell.wait_for_prompt("> message yoda half ty")
+    assert shell.received.rindex(b"\x1b[?2004h") > shell.received.rindex(b"\x1b[?2004l")
+    shell.type("ped\r")
+    yoda.wait_for("hans: half typed")
+    shell.press_ctrl("d")
+    shell.wait_for_prompt("$", "#")
+    assert shell.modes == modes
+    shell.type("exit\r")
+    assert shell.wait_for_exit() == 0

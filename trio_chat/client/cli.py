@@ -14,6 +14,7 @@ import ssl
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -22,7 +23,7 @@ import trio
 
 from .. import __version__, limits
 from ..errors import FailureError, UsageError
-from ..net import tls
+from ..net import tcp, tls
 from . import app, grammar, security, terminals
 from .clean import clean_line
 from .console.alerts import Level
@@ -31,6 +32,7 @@ from .known_hosts import FILE_NAME, KnownHosts
 from .notice import json_of
 from .prepared import Answers
 from .render import failure
+from .state import history_path
 from .terminals import STDERR, STDIN, STDOUT
 
 PASSWORD_VARIABLE = "TRIO_CHAT_PASSWORD"  # noqa: S105  # the name of one
@@ -74,7 +76,7 @@ def _run(argv: Sequence[str]) -> int:
             colour=terminals.Colour(options.color),
             timestamps=not options.no_timestamps,
             alerts=Level(options.notify),
-            history=state_dir / "history.jsonl",
+            history=partial(history_path, state_dir, tcp.format_address(host, port)),
         )
     except UsageError as error:
         _complain(str(error))

@@ -311,7 +311,7 @@ COMMANDS = (
         name="logout",
         parameters=(),
         summary="Log out and leave",
-        details=("Ctrl-D and Ctrl-C do the same.",),
+        details=("Ctrl-D and Ctrl-C on an empty line do the same.",),
         example="logout",
         build=lambda: wire.Logout(UNNUMBERED),
     ),

@@ -26,6 +26,11 @@ def shelf_path(directory: Path, server: str, user: str) -> Path:
     return directory / f"shared-{_digest(server, user)}.jsonl"
 
 
+def history_path(directory: Path, server: str, user: str) -> Path:
+    """The file of the lines that a user has typed; arguments as above."""
+    return directory / f"history-{_digest(server, user)}.jsonl"
+
+
 def identity_directory(directory: Path, server: str, user: str) -> Path:
     """The directory of the key by which other clients know a user; arguments as above."""
     return directory / f"identity-{_digest(server, user)}"

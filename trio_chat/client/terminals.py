@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
 from enum import Enum
@@ -47,7 +47,7 @@ class Style(Struct, frozen=True):
         colour: when there is colour.
         timestamps: whether the time stands beside what was said.
         alerts: when to ring.
-        history: the file of what was typed.
+        history: says in which file is what a user has typed.
     """
 
     answers: Answers = Answers()
@@ -56,7 +56,7 @@ class Style(Struct, frozen=True):
     colour: Colour = Colour.AUTO
     timestamps: bool = True
     alerts: Level = Level.PRIVATE
-    history: Path | None = None
+    history: Callable[[str], Path] | None = None
 
 
 class Opener:

@@ -159,7 +159,18 @@ async def test_history_holds_commands_but_no_secrets(tmp_path: Path) -> None:
         await window.see_last("> broadcast one!")
 
 
-@pytest.mark.parametrize("keys", [CTRL_D, CTRL_C, f"half typed{CTRL_C}", f"logout{ENTER}"])
+async def test_another_server_is_not_offered_what_was_typed(tmp_path: Path) -> None:
+    async with open_stage(tmp_path) as (window, server):
+        await _log_in(window, server)
+        window.type(f"broadcast one{ENTER}")
+        await server.expect(wire.Broadcast)
+        async with open_stage(tmp_path) as (other, other_server):
+            await _log_in(other, other_server)
+            other.type(f"{UP}{UP}broadcast")
+            await other.see_last("> broadcast")
+
+
+@pytest.mark.parametrize("keys", [CTRL_D, CTRL_C, f"half typed{CTRL_C}{CTRL_C}", f"logout{ENTER}"])
 async def test_every_way_to_log_out(tmp_path: Path, keys: str) -> None:
     async with open_stage(tmp_path) as (window, server):
         await _log_in(window, server)
@@ -326,10 +337,11 @@ async def test_history_survives_a_restart_and_holds_no_password(tmp_path: Path) 
         server.say(wire.Ok(request.id))
         server.transport.close()
         assert await window.end() == 0
-    stored = await trio.Path(tmp_path / "history.jsonl").read_bytes()
+    (file,) = await trio.Path(tmp_path).glob("history-*.jsonl")
+    stored = await file.read_bytes()
     assert stored == b'"broadcast one"\n"broadcast other"\n'
 
-    async with open_stage(tmp_path) as (window, server):
+    async with open_stage(tmp_path, port=window.port) as (window, server):
         await _log_in(window, server)
         window.type(f"{CTRL_R}one")
         await window.wait_until(lambda: "broadcast one" in window.visible[-1])

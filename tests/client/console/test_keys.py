@@ -53,11 +53,76 @@ def test_the_focus_is_told_and_no_key() -> None:
     assert prompt.focus == [False, True]
 
 
-def test_ctrl_c_is_a_signal(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_gives_up_a_line_and_then_is_a_signal(monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[tuple[int, int]] = []
     monkeypatch.setattr(os, "kill", lambda process, number: sent.append((process, number)))
-    assert Prompt().enter("x\x03\r") == ["x"]
+    assert Prompt().enter("half typed\x03x\r") == ["x"]
+    assert sent == []
+    assert Prompt().enter("half typed\x03\x03x\r") == ["x"]
     assert sent == [(os.getpid(), signal.SIGINT)]
+
+
+def test_ctrl_z_stops_all_that_the_shell_has_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "kill", lambda process, number: sent.append((process, number)))
+    assert Prompt().enter("x\x1ay\r") == ["xy"]
+    assert sent == [(0, signal.SIGTSTP)]
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        pytest.param("\x1b[5~", id="PageUp"),
+        pytest.param("\x1b[6~", id="PageDown"),
+        pytest.param("\x1b1", id="Alt-1"),
+        pytest.param("\x1b5", id="Alt-5"),
+        pytest.param("\x1b-", id="Alt-minus"),
+        pytest.param("\x1b#", id="Alt-#"),
+        pytest.param("\x1b.", id="Alt-."),
+        pytest.param("\x1b<", id="Alt-<"),
+        pytest.param("\x1bx", id="Alt-x"),
+        pytest.param("\x1bä", id="Alt-ä"),
+        pytest.param("\x0f", id="Ctrl-O"),
+        pytest.param("\x11", id="Ctrl-Q"),
+        pytest.param("\x16", id="Ctrl-V"),
+        pytest.param("\x00", id="Ctrl-Space"),
+        pytest.param("\x18(", id="Ctrl-X ("),
+        pytest.param("\x18e", id="Ctrl-X e"),
+        pytest.param("\x18\x05", id="Ctrl-X Ctrl-E"),
+        pytest.param("\x1bOP", id="F1"),
+        pytest.param("\x1b[24;5~", id="Ctrl-F12"),
+        pytest.param("\x1b[2~", id="Insert"),
+        pytest.param("\x1b[33;7~", id="a key that nobody knows"),
+        pytest.param("\x1b[57417;3u", id="a key of another protocol"),
+        pytest.param("\x1bOj", id="a key of the number pad"),
+        pytest.param("\x1b[M !!", id="the mouse"),
+        pytest.param("\x1b[<64;3;4M", id="the wheel"),
+    ],
+)
+def test_keys_that_have_no_use_change_nothing(key: str) -> None:
+    prompt = Prompt()
+    assert prompt.enter(f"said before\rab{key}c\rd\r", lines=3) == ["said before", "abc", "d"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "entered"),
+    [
+        ("one two\x17three", "one three"),  # Ctrl-W
+        ("one two\x1b[1;5Dx", "one xtwo"),  # Ctrl-Left
+        ("one two\x1b[1;3Dx", "one xtwo"),  # Alt-Left
+        ("one two\x1b[1;3D\x1b[1;3D\x1b[1;3Cx", "onex two"),  # Alt-Right
+        ("one two\x1bbx", "one xtwo"),  # Alt-B
+        ("one two\x1b\x7fx", "one x"),  # Alt-Backspace
+        ("one\x1b[Hx", "xone"),  # Home
+        ("one\x1b[H\x1b[Fx", "onex"),  # End
+        ("one\x15x", "x"),  # Ctrl-U
+        ("one\x01\x0bx", "x"),  # Ctrl-A, Ctrl-K
+        ("one\x0cx", "onex"),  # Ctrl-L
+        ("one\x1b\x1b[Hx", "xone"),  # Esc, then Home
+    ],
+)
+def test_keys_that_are_pressed_by_reflex_do_what_is_meant(keys: str, entered: str) -> None:
+    assert Prompt().enter(f"{keys}\r") == [entered]
 
 
 def test_commands_that_are_pasted_are_entered() -> None:

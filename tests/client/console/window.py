@@ -33,8 +33,11 @@ def _words_of(row: str) -> str:
 class Window:
     """A client in a terminal: keys go in, and what stands on the screen can be waited for."""
 
-    def __init__(self, keyboard: int, terminal: int, process: trio.Process, columns: int) -> None:
+    def __init__(
+        self, keyboard: int, terminal: int, process: trio.Process, columns: int, port: int
+    ) -> None:
         self.process = process
+        self.port = port
         self.output = b""
         self._keyboard = keyboard
         self._terminal = terminal
@@ -162,11 +165,13 @@ async def open_stage(
     columns: int = 80,
     environment: dict[str, str] | None = None,
     prompt: str = "Username:",
+    port: int = 0,
 ) -> AsyncGenerator[tuple[Window, ScriptedServer], None]:
     """A client in a terminal, and the server that it has greeted."""
     async with AsyncExitStack() as cleanup:
         listener = cleanup.enter_context(trio.socket.socket())
-        await listener.bind(("127.0.0.1", 0))
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        await listener.bind(("127.0.0.1", port))
         listener.listen()
         port = listener.getsockname()[1]
         keyboard, terminal = os.openpty()
@@ -184,7 +189,7 @@ async def open_stage(
             start_new_session=True,
         )
         cleanup.push_async_callback(_kill, process)
-        window = Window(keyboard, terminal, process, columns)
+        window = Window(keyboard, terminal, process, columns, port)
         with trio.fail_after(SECONDS_MAX):
             connected, _ = await listener.accept()
         transport = TcpTransport(socket.socket(fileno=connected.detach()))

@@ -17,20 +17,22 @@ A terminal that takes no output holds the thread up in the middle of a write, wh
 end. Whoever wants to leave waits `PATIENCE_SECONDS` for it; then the thread is abandoned, and ends
 with the process.
 
-Ctrl-C becomes the signal that it is without a prompt, so that it means the same at any
-moment; `app` watches for it. While no prompt is open the keyboard is silent, so nothing
-typed ahead, such as a password, appears on the screen.
+Ctrl-C on an empty line becomes the signal that it is without a prompt; `chat` watches for it.
+Ctrl-Z, too, becomes its signal: the thread gives the terminal back before the process stops, and
+takes it again when it goes on (`give_back`). While no prompt is open the keyboard is
+silent, so nothing typed ahead, such as a password, appears on the screen.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
-import termios
+import threading
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -56,6 +58,7 @@ from ..terminal import PROMPT, TerminalGone
 from .alerts import Alerts, Level
 from .completion import complete
 from .history import LineHistory
+from .keyboard import Keyboard, silent_keyboard
 from .keys import FOCUS_OFF, FOCUS_ON, Question, key_bindings
 from .layout import Layout, in_columns
 from .palette import NoPalette, Palette, palette_for
@@ -72,14 +75,17 @@ class Look(Struct, frozen=True):
         colour: whether there is any.
         timestamps: whether the time stands beside what was said.
         alerts: when to ring.
-        history: the file of the lines that were typed; none to keep none.
+        history: says in which file are the lines that a user has typed; none to keep none.
     """
 
     colour: bool = True
     timestamps: bool = True
     alerts: Level = Level.PRIVATE
-    history: Path | None = None
+    history: Callable[[str], Path] | None = None
 
+
+_PASTE_ON, _PASTE_OFF = "\x1b[?2004h", "\x1b[?2004l"
+"""Asks a terminal to mark what is pasted; prompt_toolkit does, too, where a prompt begins."""
 
 _STYLE = {"bottom-toolbar": "reverse", "auto-suggestion": "fg:ansibrightblack"}
 _STYLE_WITHOUT_COLOUR = {"bottom-toolbar": "noreverse"}
@@ -120,7 +126,8 @@ class Console:
                 color_depth=None if look.colour else ColorDepth.DEPTH_1_BIT,
             )
 
-        self._lines = session(LineHistory(look.history))
+        self._history = LineHistory(look.history)
+        self._lines = session(self._history)
         if look.colour:  # or a suggestion would look as if it had been typed
             self._lines.auto_suggest = AutoSuggestFromHistory()
         self._answers = session(DummyHistory())
@@ -204,6 +211,29 @@ class Console:
             runner.run(self._stopped.wait())
         self._write(FOCUS_OFF)
 
+    @asynccontextmanager
+    async def give_back(self, keyboard: Keyboard) -> AsyncGenerator[None, None]:
+        """Leave the terminal to the shell, and draw nothing, until the context ends."""
+        given, taken, ended = trio.Event(), trio.Event(), threading.Event()
+        report_given, report_taken = self._report_to(given), self._report_to(taken)
+
+        def hold() -> None:
+            self._write(FOCUS_OFF + _PASTE_OFF, draw_again=False)
+            keyboard.give_back()
+            report_given()
+            ended.wait()
+            keyboard.take_again()
+            self._write(FOCUS_ON + (_PASTE_ON if self._running_app() else ""))
+            report_taken()
+
+        self._loop.call_soon_threadsafe(hold)
+        try:
+            await given.wait()
+            yield
+        finally:
+            ended.set()
+        await taken.wait()
+
     def stop(self) -> float:
         """Let the thread end, and say by when it has; no other call may be under way."""
         self._loop.call_soon_threadsafe(self._stopped.set)
@@ -242,7 +272,9 @@ class Console:
     def _take_status(self) -> None:
         self._has_news = False  # first, so that what comes from now on is not missed
         self._status = status = self._latest_status
-        self._alerts.user = status.user
+        if status.user != self._alerts.user:
+            self._alerts.user = status.user
+            self._history.log_in(status.user)
         # A toolbar that is empty would still take a line.
         shown = (lambda: toolbar(self._status, self._columns)) if status.user else None
         for session in (self._lines, self._answers, self._secrets):
@@ -273,12 +305,13 @@ class Console:
         finally:
             report()
 
-    def _write(self, text: str) -> None:
+    def _write(self, text: str, *, draw_again: bool = True) -> None:
         app = self._running_app()
         try:
             if app is not None:
                 app.renderer.erase()
-                app.invalidate()  # draw it again, when there is nothing else to do
+                if draw_again:
+                    app.invalidate()  # when there is nothing else to do
             self._screen.write_raw(text)
             self._screen.flush()
         except OSError:
@@ -334,30 +367,27 @@ async def open_console(look: Look) -> AsyncGenerator[Console, None]:
                 console.run_thread, thread_name="console", abandon_on_cancel=True
             )
 
-    with _silent_keyboard(sys.stdin.fileno()):
+    with silent_keyboard(sys.stdin.fileno()) as keyboard:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(run_thread)
+            nursery.start_soon(_follow_job_control, console, keyboard)
             try:
                 yield console
             finally:
                 patience.deadline = console.stop()
+                nursery.cancel_scope.cancel()
 
 
-@contextmanager
-def _silent_keyboard(file: int) -> Iterator[None]:
-    """Let a terminal show nothing of what is typed while no prompt is open.
-
-    Keys are kept as they come, for the next prompt; only those that send signals do that.
-    """
-    before = termios.tcgetattr(file)
-    silent = termios.tcgetattr(file)
-    silent[3] &= ~(termios.ECHO | termios.ICANON)
-    termios.tcsetattr(file, termios.TCSADRAIN, silent)
-    try:
-        yield
-    finally:
-        with suppress(termios.error):  # there may be no terminal any more
-            termios.tcsetattr(file, termios.TCSANOW, before)  # it may take no output for ever
+async def _follow_job_control(console: Console, keyboard: Keyboard) -> None:
+    """Stop when Ctrl-Z says so, with the terminal as the shell expects it; runs until cancelled."""
+    while True:
+        with trio.open_signal_receiver(signal.SIGTSTP, signal.SIGCONT) as signals:
+            number = await anext(signals)
+        async with console.give_back(keyboard):
+            if number == signal.SIGTSTP:
+                # It has no handler now, so this stops the process, and returns when it goes on.
+                # If no shell is there that could continue it, the system ignores the signal.
+                os.kill(os.getpid(), signal.SIGTSTP)
 
 
 class _Hide(Processor):

@@ -1,5 +1,6 @@
 """The lines that were typed, for the arrow keys, Ctrl-R and suggestions; they survive a restart.
 
+Each account has a file of its own: what one user wrote to somebody is not offered to another.
 One JSON string a line, in a file that only its owner can read. A line is appended with one write,
 so several clients can share the file. It is kept short by writing it anew when it is opened.
 
@@ -12,7 +13,7 @@ keeps nobody from chatting.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -30,12 +31,19 @@ class LineHistory(History):
     """What was typed.
 
     Args:
-        path: of the file; none to remember only as long as this object lives.
+        path_of: says in which file the lines of a user are. Without it, and before `log_in`,
+            lines are remembered as long as this object lives.
     """
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path_of: Callable[[str], Path] | None) -> None:
         super().__init__()
-        self._path = path
+        self._path_of = path_of
+        self._path: Path | None = None
+
+    def log_in(self, user: str) -> None:
+        """Use the file of a user; to be called before the first line is asked for."""
+        if self._path_of is not None:
+            self._path = self._path_of(user)
 
     def append_string(self, string: str) -> None:
         """Remember a line that was entered."""

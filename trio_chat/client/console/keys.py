@@ -1,4 +1,10 @@
-"""What keys do at a prompt, beyond what prompt_toolkit knows: editing, searching the history."""
+"""What keys do at a prompt.
+
+prompt_toolkit edits the line and searches the history. This module decides about the rest:
+Ctrl-C, Ctrl-Z, pasted text, and the keys that people press by reflex. A key that has no use
+here does nothing: it neither recalls an old line nor inserts the bytes that a terminal sends
+for it.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +17,7 @@ from prompt_toolkit.enums import DEFAULT_BUFFER
 from prompt_toolkit.filters import Condition, has_focus
 from prompt_toolkit.input.ansi_escape_sequences import ANSI_SEQUENCES
 from prompt_toolkit.key_binding import KeyBindings, KeyPress, KeyPressEvent
+from prompt_toolkit.key_binding.bindings.named_commands import get_by_name
 from prompt_toolkit.key_binding.key_processor import KeyProcessor
 from prompt_toolkit.keys import Keys
 
@@ -24,6 +31,35 @@ _FOCUS_IN, _FOCUS_OUT = "\x1b[I", "\x1b[O"
 # It has no key for this, and this one comes from no terminal of ours.
 _FOCUS_KEY = Keys.WindowsMouseEvent
 ANSI_SEQUENCES[_FOCUS_IN] = ANSI_SEQUENCES[_FOCUS_OUT] = _FOCUS_KEY
+
+_ALT = {
+    "b": "backward-word",
+    "f": "forward-word",
+    Keys.Left: "backward-word",
+    Keys.Right: "forward-word",
+    "d": "kill-word",
+    Keys.ControlH: "backward-kill-word",
+    "c": "capitalize-word",
+    "l": "downcase-word",
+    "u": "uppercase-word",
+    "y": "yank-pop",
+}
+"""What Alt does with a key: as in a shell. Other characters with Alt do nothing."""
+
+_UNUSED = ("pageup", "pagedown", "c-@", "c-o", "c-q", "c-v")
+"""Keys to which prompt_toolkit gives a meaning that surprises here: an old line, a selection, a
+control character in the text. Scrolling back is the terminal's business."""
+
+
+class _Sequence:
+    """A control sequence that a terminal sends for a key that prompt_toolkit does not know.
+
+    Attributes:
+        is_open: whether its rest is still to come.
+    """
+
+    def __init__(self) -> None:
+        self.is_open = False
 
 
 class Question:
@@ -51,8 +87,16 @@ def key_bindings(
     at_prompt = has_focus(DEFAULT_BUFFER)
 
     @bindings.add("c-c", filter=at_prompt)
-    def _interrupt(_event: KeyPressEvent) -> None:
-        os.kill(os.getpid(), signal.SIGINT)
+    def _interrupt(event: KeyPressEvent) -> None:
+        """Give up the line that is being typed; on an empty line, leave."""
+        if event.current_buffer.text:
+            event.current_buffer.reset()
+        else:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    @bindings.add("c-z", filter=at_prompt)
+    def _suspend(_event: KeyPressEvent) -> None:
+        os.kill(0, signal.SIGTSTP)  # `make run` is to stop as well, or it would wait for us
 
     @bindings.add("tab", filter=at_prompt)
     def _complete(event: KeyPressEvent) -> None:
@@ -74,8 +118,42 @@ def key_bindings(
         else:
             event.current_buffer.suggestion = None  # or it would look like the text in question
 
+    _add_reflexes(bindings)
     _add_answers(bindings, question)
     return bindings
+
+
+def _add_reflexes(bindings: KeyBindings) -> None:
+    at_prompt = has_focus(DEFAULT_BUFFER)
+    sequence = _Sequence()
+
+    def ignore(_event: KeyPressEvent) -> None:
+        pass
+
+    for key in _UNUSED:
+        bindings.add(key, filter=at_prompt)(ignore)
+    bindings.add("c-x", Keys.Any, filter=at_prompt, eager=True)(ignore)
+
+    @bindings.add(Keys.Any, filter=at_prompt)
+    def _insert(event: KeyPressEvent) -> None:
+        if not isinstance(event.key_sequence[-1].key, Keys):  # a key without any binding
+            get_by_name("self-insert").call(event)
+
+    @bindings.add("escape", Keys.Any, filter=at_prompt, eager=True)
+    def _alt(event: KeyPressEvent) -> None:
+        pressed = event.key_sequence[-1]
+        command = _ALT.get(pressed.key)
+        if command is not None:
+            get_by_name(command).call(event)
+        elif pressed.key in ("[", "O"):
+            sequence.is_open = True
+        elif isinstance(pressed.key, Keys):  # somebody has pressed Esc, and then that
+            event.key_processor.feed(pressed, first=True)
+
+    @bindings.add(Keys.Any, filter=at_prompt & Condition(lambda: sequence.is_open), eager=True)
+    def _rest(event: KeyPressEvent) -> None:
+        # ECMA-48, section 5.4: parameters are below "@", and the final byte is not.
+        sequence.is_open = event.data < "@"
 
 
 def _add_answers(bindings: KeyBindings, question: Question) -> None:
