@@ -98,7 +98,8 @@ READ_DELAY_SECONDS_MAX = 30.0
 """One pause in reading who sends too much; so late may the end of a connection be noticed.
 
 At the rate above no pause is longer than a second, as one read brings at most a few thousand
-requests. At much lower rates this bound lets those who flood be a little faster."""
+requests. At much lower rates this bound lets those who flood be a little faster. A pause is also
+shorter than half the time after which a user is idle, as nobody is whose requests wait here."""
 
 # -- Delivery --------------------------------------------------------------------------
 WINDOW_MESSAGES_MAX = 256
@@ -183,6 +184,10 @@ ADMIN_SECONDS_MAX = 10.0
 
 LAG_SAMPLE_SECONDS = 0.25
 """How often the event loop is asked whether it is late."""
+
+LATE_SECONDS = 1.0
+"""A task that is woken later than this after its time was not merely kept waiting: the process, or
+its machine, was stopped. What came meanwhile is read before anybody counts as silent."""
 
 LAG_SAMPLES_MAX = 240
 """Samples kept of that: one minute."""

@@ -339,6 +339,29 @@ async def test_a_peer_that_does_not_acknowledge_is_gone(autojump_clock: MockCloc
     assert end.link.unanswered == 2
 
 
+async def test_a_peer_has_answered_in_time_though_this_process_was_stopped(
+    mock_clock: MockClock,
+) -> None:
+    async with scripted() as (end, script):
+        await end.link.send("hello?")
+        assert await script.next() == Private(1, "hello?")
+        await wait_all_tasks_blocked()
+        script.say(PrivateAck(1))
+        mock_clock.jump(2 * limits.PEER_ANSWER_SECONDS_MAX)
+        await wait_all_tasks_blocked()
+        assert end.ending is None
+        assert end.link.unanswered == 0
+        await end.link.send("and now?")
+        await wait_all_tasks_blocked()
+        mock_clock.jump(2 * limits.PEER_ANSWER_SECONDS_MAX)
+        await wait_all_tasks_blocked()
+        assert end.ending is None, "what came meanwhile may not be read yet"
+        mock_clock.jump(1.5 * limits.LATE_SECONDS)
+        while await script.next() is not None:
+            pass
+    assert end.ending is LinkEnding.SILENT
+
+
 async def test_a_peer_that_reads_nothing_fills_no_memory(autojump_clock: MockClock) -> None:
     async with scripted() as (end, _):
         end.transport.capacity_bytes = 0

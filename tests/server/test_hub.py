@@ -9,6 +9,7 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
+from tests.net.test_transport import tcp_pair
 from trio_chat import limits
 from trio_chat.core.beginning import Restored
 from trio_chat.core.broker import Broker
@@ -328,3 +329,27 @@ async def test_the_store_gets_its_jobs_and_a_stop_waits_for_them(
     assert not rig.hub.stopped.is_set()
     await rig.hub.submit(Committed(job.number))
     await rig.hub.stopped.wait()
+
+
+async def test_nobody_is_idle_whose_request_came_while_the_server_was_stopped(
+    mock_clock: MockClock, rig: Rig
+) -> None:
+    client, server = await tcp_pair()
+    connection = Connection(1, server)
+    rig.hub.attach(connection)
+    await rig.hub.submit(SessionOpened(1, "pc-hans", "", "127.0.0.1", "127.0.0.1"))
+    decoder = server_message_decoder()
+    async with rig.hub.arrivals.watching(server, connection):
+        login = wire.Login(1, "hans", password_of("hans"))
+        client.send_nowait(encode_lines([wire.Hello(1), login]))
+        while wire.Ok(1) not in decoder.feed(await client.receive()):
+            pass
+        client.send_nowait(encode_lines([wire.WhoElse(2)]))
+        mock_clock.jump(SETTINGS.idle_seconds + 1)  # nothing runs meanwhile, as after a SIGSTOP
+        assert decoder.feed(await client.receive()) == [wire.Users(2, ())]
+        mock_clock.jump(SETTINGS.idle_seconds + 1)
+        (closed,) = decoder.feed(await client.receive())
+        assert isinstance(closed, wire.Closed)
+        assert closed.code is ErrorCode.IDLE
+    for end in (client, server):
+        end.close()

@@ -61,7 +61,7 @@ BURST = int(100 * limits.REQUESTS_BURST_SECONDS)
 
 
 def test_who_comes_back_goes_on_with_what_they_had_used_up() -> None:
-    paces = Paces(100)
+    paces = Paces(100, idle_seconds=60)
     first = paces.take("hans")
     assert first.delay(BURST + 300, 0, now=0) == pytest.approx(3)
     paces.give_back("hans", now=1)
@@ -72,7 +72,7 @@ def test_who_comes_back_goes_on_with_what_they_had_used_up() -> None:
 
 
 def test_small_amounts_count_too_when_somebody_leaves() -> None:
-    paces = Paces(100)
+    paces = Paces(100, idle_seconds=60)
     for _ in range(3):
         assert paces.take("hans").delay(BURST // 3, 0, now=0) == 0
         paces.give_back("hans", now=0)
@@ -85,7 +85,7 @@ def test_small_amounts_count_too_when_somebody_leaves() -> None:
 
 
 def test_a_user_who_is_on_two_connections_for_a_moment_has_one_pace() -> None:
-    paces = Paces(100)
+    paces = Paces(100, idle_seconds=60)
     pace = paces.take("hans")
     assert paces.take("hans") is pace
     paces.give_back("hans", now=0)
@@ -93,7 +93,7 @@ def test_a_user_who_is_on_two_connections_for_a_moment_has_one_pace() -> None:
 
 
 def test_those_who_left_are_forgotten_when_they_may_send_a_whole_burst_again() -> None:
-    paces = Paces(100)
+    paces = Paces(100, idle_seconds=60)
     for now, user in enumerate(("hans", "yoda", "luke")):
         paces.take(user).delay(BURST, 0, now)
         paces.give_back(user, now)
@@ -124,3 +124,8 @@ def test_who_leaves_is_charged_for_what_is_written_after_that() -> None:
     pace = paces.take("hans")
     paces.charge_stored("hans", limits.STORED_BYTES_PER_SECOND_MAX)
     assert pace.delay(1, 0, now=0) == pytest.approx(1)
+
+
+def test_nobody_becomes_idle_while_their_requests_wait_to_be_read() -> None:
+    pace = Paces(1, idle_seconds=8).take("hans")
+    assert pace.delay(1000, 0, now=0) == 4

@@ -223,10 +223,17 @@ class Link:
 
     async def _watch(self) -> None:
         """End the link if an acknowledgement does not come in time."""
+        patience = -math.inf
         while self.ending is None:
             oldest = self._sent[0][0] if self._sent else math.inf
-            with trio.move_on_at(oldest + limits.PEER_ANSWER_SECONDS_MAX):
+            deadline = max(oldest + limits.PEER_ANSWER_SECONDS_MAX, patience)
+            with trio.move_on_at(deadline):
                 await self._changed.wait()
+                continue
+            now = trio.current_time()
+            if now > deadline + limits.LATE_SECONDS:
+                # This process was stopped: what came meanwhile has not been read yet.
+                patience = now + limits.LATE_SECONDS
                 continue
             self._end(LinkEnding.SILENT)
             self._life.cancel()

@@ -30,6 +30,9 @@ T = TypeVar("T")
 HAS_EPOLL = hasattr(select, "epoll")
 FOR_EVER = float("inf")
 
+_EVENTS_MAX = 1024
+"""Sockets for whose events there is room in one poll; with more of them, room for all is made."""
+
 
 class Arrivals(Generic[T]):
     """Input of transports, each with an owner. Only one task may `wait` and `take`."""
@@ -133,9 +136,10 @@ class Arrivals(Generic[T]):
         """The numbers of the sockets of which something may have come."""
         if self._epoll is None or not self._sockets:
             return ()
+        most = max(len(self._sockets), _EVENTS_MAX)  # so that no socket is left out
         if not self._early:
-            return self._epoll.poll(linger_seconds)
-        events = {**dict(self._early), **dict(self._epoll.poll(0))}
+            return self._epoll.poll(linger_seconds, most)
+        events = {**dict(self._early), **dict(self._epoll.poll(0, most))}
         self._early.clear()
         return events.items()
 

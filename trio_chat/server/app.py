@@ -61,7 +61,7 @@ async def serve(
         ListenError: if it cannot listen.
         StoreError: if the store cannot be read.
     """
-    paces = Paces(requests_per_second) if requests_per_second else None
+    paces = Paces(requests_per_second, settings.idle_seconds) if requests_per_second else None
     broker = Broker(accounts.credentials.users, settings, await store.restore())
     hub = Hub(broker, log, paces)
     numbers = count(1)

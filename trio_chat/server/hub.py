@@ -137,8 +137,6 @@ class Hub:
         self._now = trio.current_time()
         if self._is_submitted:
             self._handle_submitted()
-        if self._now >= self._broker.next_deadline():
-            self._handle(Tick())
         if self._now >= self._notices_due:
             self._notices_due = NEVER
             self._touched.update((c, None) for c in self._connections.values() if c.pending)
@@ -159,6 +157,10 @@ class Hub:
             if requests >= limits.REQUESTS_ROUND_MAX:
                 self._flush()
                 requests = 0
+        # Time is judged after all that had come by then: this process may have been stopped, and
+        # nobody was idle whose requests lay in a socket meanwhile.
+        if self._now >= self._broker.next_deadline():
+            self._handle(Tick())
         self._flush()
         return count
 

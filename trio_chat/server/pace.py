@@ -22,14 +22,20 @@ class Pace:
 
     Args:
         requests_per_second: in the long run; `limits.REQUESTS_BURST_SECONDS` as much at once.
+        pause_seconds_max: the longest time to wait before reading on.
     """
 
     __slots__ = (
-        *("_burst_part", "_bytes", "_bytes_gathered", "_gathered", "_gathered_max", "_requests"),
-        *("_stored", "_stored_gathered"),
+        *("_burst_part", "_bytes", "_bytes_gathered", "_gathered", "_gathered_max"),
+        *("_pause_seconds_max", "_requests", "_stored", "_stored_gathered"),
     )
 
-    def __init__(self, requests_per_second: float) -> None:
+    def __init__(
+        self,
+        requests_per_second: float,
+        pause_seconds_max: float = limits.READ_DELAY_SECONDS_MAX,
+    ) -> None:
+        self._pause_seconds_max = pause_seconds_max
         burst = requests_per_second * limits.REQUESTS_BURST_SECONDS
         self._requests = Bucket(requests_per_second, burst)
         self._bytes = Bucket(limits.RECEIVE_BYTES_PER_SECOND_MAX, limits.RECEIVE_BYTES_BURST_MAX)
@@ -81,11 +87,12 @@ class Pace:
         amount, size_bytes, stored = self._gathered, self._bytes_gathered, self._stored_gathered
         self._gathered = self._bytes_gathered = self._stored_gathered = 0
         self._gathered_max = self._burst_part
-        return max(
+        pause = max(
             self._requests.take(amount, now),
             self._bytes.take(size_bytes, now),
             self._stored.take(stored, now),
         )
+        return min(pause, self._pause_seconds_max)
 
 
 class Paces:
@@ -93,16 +100,19 @@ class Paces:
 
     Args:
         requests_per_second: for each; see `Pace`.
+        idle_seconds: after how long without any request a user is logged out.
     """
 
-    def __init__(self, requests_per_second: float) -> None:
+    def __init__(self, requests_per_second: float, idle_seconds: float) -> None:
         self._requests_per_second = requests_per_second
+        # Nobody is idle whose requests wait to be read.
+        self._pause_seconds_max = min(limits.READ_DELAY_SECONDS_MAX, idle_seconds / 2)
         self._used: dict[str, tuple[Pace, int]] = {}  # and by how many connections
         self._left: dict[str, Pace] = {}  # whoever left last stands last
 
     def for_stranger(self) -> Pace:
         """A pace for a connection on which nobody has logged in."""
-        return Pace(self._requests_per_second)
+        return Pace(self._requests_per_second, self._pause_seconds_max)
 
     def take(self, user: str) -> Pace:
         """The pace of a user, for one more connection of theirs."""
