@@ -35,6 +35,18 @@ LOGIN_LINE_BYTES_MAX = 16 * 1024
 RECEIVE_BYTES_MAX = 64 * 1024
 """How much one read takes from a socket; a batch of requests is what it held."""
 
+LOGIN_RECEIVE_BYTES_MAX = 512
+"""The same before login, so that the work of one read is small whatever it holds: a client needs
+a few of them to log in, and twenty key updates of TLS take as long as a handshake."""
+
+TLS_WASTED_BYTES_MAX = 17 * 1024
+"""What one end of a TLS connection may receive, in all, without getting anything for it: a record
+that is not whole yet, or 600 key updates. An honest end sends one in millions of records."""
+
+TLS_RECORD_OVERHEAD_BYTES_MAX = 32
+"""Bytes of a record beside its content, which count as received for something: 22 with the
+ciphers of TLS 1.3, and a little padding."""
+
 INTEGER_MAX = 2**53 - 1
 """The largest integer on the wire: what every JSON implementation reads exactly."""
 
@@ -69,6 +81,9 @@ REQUESTS_PER_SECOND_MAX = 5000
 
 REQUESTS_BURST_SECONDS = 10.0
 """So many seconds' worth of requests may come at once: pasted, or from a short script."""
+
+STRANGER_REQUESTS_PER_SECOND_MAX = 10
+"""The same before login, empty lines included: a client says a handful of lines to log in."""
 
 REQUEST_RECEIVERS_MAX = 10
 """Receivers of a broadcast that count as one request, as each is work too."""
@@ -367,6 +382,7 @@ assert SERVER_LINE_BYTES_MAX > USERS_UNMEASURED_MAX * (2 * NAME_BYTES_MAX + 3) +
     "names are printable, so JSON may double each of their bytes"
 )
 assert LINE_BYTES_MAX >= LOGIN_LINE_BYTES_MAX
+assert TLS_WASTED_BYTES_MAX > 2**14 + 256 + 5, "a record may be as long (RFC 8446, section 5.2)"
 assert OUTBOX_BYTES_MAX > LINE_BYTES_MAX
 assert WINDOW_TEXT_BYTES_MAX >= TEXT_BYTES_MAX, "the longest message must fit the window"
 assert OUTBOX_BYTES_MAX > 6 * WINDOW_TEXT_BYTES_MAX + 1024 * WINDOW_MESSAGES_MAX, (

@@ -12,11 +12,14 @@ from pathlib import Path
 import pytest
 import trio
 
+from trio_chat import limits
 from trio_chat.net import bulk, tls
 from trio_chat.net.bulk import BulkTlsTransport
 from trio_chat.net.identity import Identity, load_or_make
 from trio_chat.net.tcp import TcpTransport
 from trio_chat.net.transport import HandshakeError
+
+from .key_updates import send_key_updates
 
 
 @pytest.fixture
@@ -161,6 +164,18 @@ async def test_garbage_breaks_the_connection(identities: tuple[Identity, Identit
         socket.socket.send(hans._sock, b"\x17\x03\x03\x00\x20" + b"?" * 32)
         with pytest.raises(trio.BrokenResourceError):
             await luke.receive()
+
+
+async def test_a_peer_that_sends_records_without_content_is_cut_off(
+    identities: tuple[Identity, Identity],
+) -> None:
+    async with connected(identities) as (hans, luke):
+        send_key_updates(hans._tls, 5_000)
+        updates = hans._outgoing.read()
+        assert TcpTransport.send_nowait(hans, updates) == len(updates)
+        with pytest.raises(trio.BrokenResourceError):
+            await luke.receive()
+        assert luke._wasted < limits.TLS_WASTED_BYTES_MAX + 64 * 1024
 
 
 async def test_closing_wakes_who_waits(identities: tuple[Identity, Identity]) -> None:

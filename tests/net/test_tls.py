@@ -23,6 +23,8 @@ from trio_chat.net.tls import Plaintext, TlsAcceptor, TlsTransport, handshake
 from trio_chat.net.transport import HandshakeError, Transport
 
 from .certificates import Authority
+from .key_updates import send_key_updates
+from .test_transport import tcp_pair
 
 HOST = "127.0.0.1"
 REFUSAL = b"no clear text here\n"
@@ -122,6 +124,110 @@ async def test_megabytes_go_both_ways_without_loss(
             outbox.finish()
         assert received == data
         transport.close()
+
+
+@asynccontextmanager
+async def both_ends(identity: Identity) -> AsyncIterator[tuple[TlsTransport, TlsTransport]]:
+    """The server's end of a connection, and the client's."""
+    stream_ends = await tcp_pair()
+    ends: dict[str, TlsTransport] = {}
+
+    async def begin(name: str, plain: Transport, context: ssl.SSLContext) -> None:
+        assert isinstance(plain, TcpTransport)
+        server_name = HOST if name == "client" else None
+        ends[name] = await handshake(plain, context, server_name=server_name)
+
+    with trio.fail_after(SECONDS_MAX):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(begin, "client", stream_ends[0], tls.pinning_context())
+            nursery.start_soon(begin, "server", stream_ends[1], tls.server_context(identity))
+        yield ends["server"], ends["client"]
+    for end in ends.values():
+        end.close()
+
+
+def update_keys(end: TlsTransport, count: int) -> None:
+    """Send records that bring the other end nothing."""
+    send_key_updates(end._tls, count)
+    updates = end._outgoing.read()
+    assert TcpTransport.send_nowait(end, updates) == len(updates)
+
+
+async def test_who_sends_records_without_content_is_cut_off_soon(identity: Identity) -> None:
+    async with both_ends(identity) as (server, client):
+        update_keys(client, 2_000)
+        with pytest.raises(trio.BrokenResourceError):
+            await server.receive()
+        assert server._wasted < limits.TLS_WASTED_BYTES_MAX + 2 * 4096
+
+
+async def test_some_key_updates_are_fine_and_content_pays_for_no_more(identity: Identity) -> None:
+    async with both_ends(identity) as (server, client):
+        for number in range(500):
+            update_keys(client, 1)
+            client.send_nowait(b"%03d" % number)
+            assert await server.receive() == b"%03d" % number
+        update_keys(client, 500)
+        with pytest.raises(trio.BrokenResourceError):
+            await server.receive()
+
+
+async def test_much_content_gives_no_credit(identity: Identity) -> None:
+    async with both_ends(identity) as (server, client):
+        for _ in range(2_000):
+            client.send_nowait(b"hello")
+            await server.receive()
+        update_keys(client, 800)
+        with pytest.raises(trio.BrokenResourceError):
+            await server.receive()
+
+
+async def test_before_login_one_read_takes_little(identity: Identity) -> None:
+    async with both_ends(identity) as (server, client):
+        server.receive_bytes_max = limits.LOGIN_RECEIVE_BYTES_MAX
+        update_keys(client, 100)
+        client.send_nowait(b"hello")
+        reads = 0
+        while (data := server.receive_nowait()) is None:
+            reads += 1
+            await trio.lowlevel.wait_readable(server._sock)
+        assert data == b"hello"
+        assert reads == 100 * 27 // limits.LOGIN_RECEIVE_BYTES_MAX
+
+
+async def test_a_burst_leaves_no_large_buffers_behind(identity: Identity) -> None:
+    """OpenSSL's memory never shrinks, so what goes through it at a time has to be small."""
+    async with both_ends(identity) as (server, client):
+        assert client.send_nowait(b"x" * 64 * 1024) == 64 * 1024
+        received = 0
+
+        class Watched:
+            """Notes the most that was ever in OpenSSL's memory."""
+
+            def __init__(self, inner: ssl.MemoryBIO) -> None:
+                self.inner = inner
+                self.most = 0
+
+            @property
+            def pending(self) -> int:
+                return self.inner.pending
+
+            def write(self, data: bytes) -> int:
+                written = self.inner.write(data)
+                self.most = max(self.most, self.inner.pending)
+                return written
+
+            def read(self) -> bytes:
+                self.most = max(self.most, self.inner.pending)
+                return self.inner.read()
+
+        incoming, outgoing = Watched(server._incoming), Watched(server._outgoing)
+        server._incoming, server._outgoing = incoming, outgoing  # type: ignore[assignment]
+        while received < 64 * 1024:
+            received += len(await server.receive())
+        server.send_nowait(b"y" * 64 * 1024)
+        assert 0 < incoming.most <= 4096
+        assert 0 < outgoing.most <= 4096 + 22
 
 
 async def test_a_connection_that_breaks_lets_its_outbox_end(identity: Identity) -> None:

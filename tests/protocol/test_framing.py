@@ -261,3 +261,12 @@ def test_a_batch_is_encoded_like_its_messages_and_can_grow() -> None:
         assert encode_lines([batch, third]) == encode_lines([first, third])
     batch.append(second)
     assert encode_lines([batch, third]) == encode_lines([first, second, third])
+
+
+def test_empty_lines_are_skipped_and_counted_however_they_are_written() -> None:
+    lines = server_message_decoder()
+    ok = b'{"type":"ok","id":%d}\n'
+    data = b"\n \r\n\n" + ok % 1 + b"\t\n\n  " + ok % 2 + b"\r\n" * 1000 + ok % 3 + b"\n"
+    assert [message.id for message in lines.feed(data)] == [1, 2, 3]  # type: ignore[union-attr]
+    assert lines.violation is None
+    assert lines.skipped == 3 + 2 + 1000 + 1

@@ -105,8 +105,10 @@ async def test_what_one_read_brings_is_one_command(autojump_clock: MockClock, pa
 
 
 async def test_a_read_that_brings_very_many_requests_is_several_commands(
-    autojump_clock: MockClock, pair: Pair
+    autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
+    pair = Pair(nursery)
+    pair.connection.admit("hans", None)
     requests: list[wire.Request] = [wire.Active()] * (2 * limits.REQUESTS_BATCH_MAX + 1)
     pair.client.send_nowait(encode_lines(requests))
     sizes = []
@@ -144,10 +146,25 @@ async def test_only_who_is_admitted_may_send_long_lines(
     assert await user.command() == Requests(SESSION, [wire.Active()])
 
 
+async def test_of_a_stranger_little_is_read_at_a_time(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    pair = Pair(nursery)
+    requests: list[wire.Request] = [wire.Active()] * 50
+    pair.client.send_nowait(encode_lines(requests))
+    command = await pair.command()
+    assert isinstance(command, Requests)
+    assert len(command.batch) == limits.LOGIN_RECEIVE_BYTES_MAX // len(
+        encode_lines([wire.Active()])
+    )
+    pair.client.close()
+
+
 async def test_who_sends_too_much_is_read_more_slowly_and_loses_nothing(
     autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
-    pair = Pair(nursery, pace=Pace(6))
+    pair = Pair(nursery)
+    pair.connection.admit("hans", Pace(6))
     before = trio.current_time()
     burst: list[wire.Request] = [wire.Active()] * 60
     times = []

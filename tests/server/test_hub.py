@@ -51,6 +51,7 @@ class CountingTransport:
     def __init__(self, inner: MemoryTransport) -> None:
         self.peer, self.peer_host, self.local_host = inner.peer, inner.peer_host, inner.local_host
         self.connected_at = inner.connected_at
+        self.receive_bytes_max = inner.receive_bytes_max
         self.sends = 0
         self.room = 1024 * 1024
         self._inner = inner

@@ -105,7 +105,7 @@ def test_those_who_left_are_forgotten_when_they_may_send_a_whole_burst_again() -
 
 
 def test_what_is_written_to_the_disk_has_a_rate_and_a_burst_of_its_own() -> None:
-    paces = Paces(1_000_000)
+    paces = Paces(1_000_000, idle_seconds=60)
     pace = paces.take("hans")
     paces.charge_stored("hans", limits.STORED_BYTES_BURST_MAX)
     assert pace.delay(1, 0, now=0) == 0
@@ -115,7 +115,7 @@ def test_what_is_written_to_the_disk_has_a_rate_and_a_burst_of_its_own() -> None
 
 
 def test_who_leaves_is_charged_for_what_is_written_after_that() -> None:
-    paces = Paces(1_000_000)
+    paces = Paces(1_000_000, idle_seconds=60)
     paces.take("hans").delay(1, 0, now=0)
     paces.give_back("hans", now=0)
     paces.charge_stored("hans", limits.STORED_BYTES_BURST_MAX)
@@ -129,3 +129,10 @@ def test_who_leaves_is_charged_for_what_is_written_after_that() -> None:
 def test_nobody_becomes_idle_while_their_requests_wait_to_be_read() -> None:
     pace = Paces(1, idle_seconds=8).take("hans")
     assert pace.delay(1000, 0, now=0) == 4
+
+
+def test_a_stranger_may_say_little_at_once_whatever_users_may() -> None:
+    stranger = Paces(5_000, idle_seconds=600).for_stranger()
+    assert stranger.delay(50, 0, now=0) == 0
+    assert stranger.delay(500, 0, now=0) > 20
+    assert Paces(1, idle_seconds=600).for_stranger().delay(20, 0, now=0) == 10

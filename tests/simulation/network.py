@@ -69,6 +69,7 @@ class End:
         self.peer_host = peer_host
         self.peer = f"{peer_host}:1"
         self.connected_at = 0.0
+        self.receive_bytes_max = limits.RECEIVE_BYTES_MAX
         self.path = path  # from here
         self.other: End = self
         self.informed_at: float | None = None
@@ -89,7 +90,7 @@ class End:
     # -- The interface of a transport ------------------------------------------------------
 
     async def receive(self) -> bytes:
-        return await self._receive(limits.RECEIVE_BYTES_MAX)
+        return await self._receive(self.receive_bytes_max)
 
     async def receive_into(self, buffer: memoryview) -> int:
         data = await self._receive(len(buffer))

@@ -22,6 +22,7 @@ class MemoryTransport:
         self.peer = peer
         self.peer_host = self.local_host = "127.0.0.1"
         self.connected_at = 0.0
+        self.receive_bytes_max = limits.RECEIVE_BYTES_MAX
         self.capacity_bytes = capacity_bytes
         self._stream = trio.testing.MemoryReceiveStream()
         self._unread_bytes = 0
@@ -31,7 +32,7 @@ class MemoryTransport:
         self._room = trio.Event()
 
     async def receive(self) -> bytes:
-        data = bytes(await self._stream.receive_some(limits.RECEIVE_BYTES_MAX))
+        data = bytes(await self._stream.receive_some(self.receive_bytes_max))
         self._unread_bytes -= len(data)
         if self._other is not None:
             self._other._room.set()

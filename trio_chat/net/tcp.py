@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import socket
-import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack, suppress
 
@@ -19,8 +18,8 @@ from ..addresses import plain_address
 from .crowd import Crowd
 from .transport import Handler, HandshakeError, ListenError
 
-_NOTHING_YET = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
-"""What a socket raises that would have to wait; the latter two of one with TLS around it."""
+_NOTHING_YET = (BlockingIOError, InterruptedError)
+"""What a socket raises that would have to wait."""
 
 
 def format_address(host: str, port: int) -> str:
@@ -36,9 +35,11 @@ class TcpTransport:
 
     Attributes:
         has_early_input: whether something was read already that `receive_nowait` has to return.
+        receive_bytes_max: how much one read takes from the socket.
     """
 
     has_early_input = False
+    receive_bytes_max = limits.RECEIVE_BYTES_MAX
 
     def __init__(self, sock: socket.socket) -> None:
         sock.setblocking(False)
@@ -70,7 +71,7 @@ class TcpTransport:
     def receive_nowait(self) -> bytes | None:
         """The next bytes, as `receive` returns them; none if there are none yet."""
         try:
-            return self._sock.recv(limits.RECEIVE_BYTES_MAX)
+            return self._sock.recv(self.receive_bytes_max)
         except _NOTHING_YET:
             return None
         except OSError as error:
@@ -97,8 +98,7 @@ class TcpTransport:
     def send_eof(self) -> None:
         self._check_open()
         try:
-            # Of the plain socket, whatever wraps it.
-            socket.socket.shutdown(self._sock, socket.SHUT_WR)
+            self._sock.shutdown(socket.SHUT_WR)
         except OSError as error:
             raise trio.BrokenResourceError from error
 

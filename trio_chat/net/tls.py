@@ -13,6 +13,7 @@ import ssl
 from contextlib import ExitStack, suppress
 from enum import Enum
 from pathlib import Path
+from typing import NoReturn, TypeVar
 
 import trio
 
@@ -23,8 +24,9 @@ from .tcp import TcpTransport
 from .transport import HandshakeError
 
 _HANDSHAKE_BYTE = b"\x16"
-_PIECE_BYTES = 16 * 1024
-"""What is encrypted at a time: one record, which is taken as a whole or not yet."""
+_SLICE_BYTES = 4 * 1024
+"""What goes through OpenSSL's memory at a time, in either direction. That memory never shrinks, so
+a larger piece, once received or sent, would be held for the life of the connection."""
 
 _NO_CHECK_TIME = ssl.VerifyFlags(0x200000)
 """OpenSSL's ``X509_V_FLAG_NO_CHECK_TIME``, for which `ssl` has no name."""
@@ -116,11 +118,25 @@ class TlsTransport(TcpTransport):
     TLS happens in memory, between one call to the kernel and the next: so one read brings all
     the records that have come, where a socket of `ssl` would read one, with two calls.
 
+    A record need not bring any of the other end's bytes. A key update, for example, brings none,
+    and costs more than a message. So it is counted how many bytes were received for nothing
+    (`_wasted`, a record that is not whole yet included); a connection with too many is broken.
+
+    Sending: a block is encrypted (`_unsent`), and `_owed` notes how many bytes of the caller's
+    are in it. What is encrypted has to go out as it is. So these bytes count as taken when the
+    socket has taken the whole block; until then the caller keeps them and hands them in again,
+    first in its data (`Transport.send_nowait`), and they are skipped.
+
     Args:
         plain: is taken over.
         context: of our side.
         server_name: whom a client wants to reach; without it we are the server.
     """
+
+    _block_bytes = 16 * 1024
+    """What is handed to the socket at a time."""
+
+    _slice_bytes = _SLICE_BYTES
 
     def __init__(self, plain: TcpTransport, context: ssl.SSLContext, server_name: str | None):
         self._incoming = ssl.MemoryBIO()
@@ -131,8 +147,9 @@ class TlsTransport(TcpTransport):
             server_side=server_name is None,
             server_hostname=server_name,
         )
-        self._unsent = b""  # encrypted, and not taken by the socket yet
-        self._owed = 0  # bytes of the caller's that are in there
+        self._wasted = 0
+        self._unsent: bytes | memoryview = b""
+        self._owed = 0
         self._take_over(plain)
 
     @property
@@ -143,30 +160,59 @@ class TlsTransport(TcpTransport):
     # -- Receiving -----------------------------------------------------------------------------
 
     def receive_nowait(self) -> bytes | None:
-        incoming, read = self._incoming, self._tls.read
         if self.has_early_input:
             self.has_early_input = False
+            return self._decrypt(b"")
+        data = super().receive_nowait()
+        if not data:
+            return data
+        if len(data) <= _SLICE_BYTES:  # nearly always
+            return self._decrypt(data)
+        view, texts = memoryview(data), []
+        for start in range(0, len(data), _SLICE_BYTES):
+            text = self._decrypt(view[start : start + _SLICE_BYTES])
+            if text == b"":
+                break
+            if text is not None:
+                texts.append(text)
         else:
-            data = super().receive_nowait()
-            if not data:
-                return data
-            incoming.write(data)
-        text = b""
+            return b"".join(texts) or None
+        return b"".join(texts)
+
+    def _decrypt(self, data: bytes | memoryview) -> bytes | None:
+        """What these bytes bring: none if that is nothing yet, empty at the end."""
+        incoming, read = self._incoming, self._tls.read
+        incoming.write(data)
+        text, is_end, records = b"", False, 1
         try:
             text = read(limits.RECEIVE_BYTES_MAX)
             while text and incoming.pending:  # several records, the last one perhaps not whole
                 more = read(limits.RECEIVE_BYTES_MAX)
                 text += more
+                records += 1
                 if not more:
                     break
+            is_end = not text
         except ssl.SSLWantReadError:
-            return text or None
+            pass
         except ssl.SSLError as error:
-            if not self._unsent:  # the other end is told why
-                self._unsent = self._outgoing.read()
-                self._push()
-            raise trio.BrokenResourceError from error
-        return text
+            self._break(error)
+        self._count(len(data), len(text), records if text else 0)
+        return text if text or is_end else None
+
+    def _count(self, received: int, brought: int, records: int) -> None:
+        """Note how many bytes were received, and what they brought in how many records."""
+        wasted = self._wasted + received - brought - records * limits.TLS_RECORD_OVERHEAD_BYTES_MAX
+        self._wasted = wasted if wasted > 0 else 0  # content pays for nothing that comes later
+        if wasted > limits.TLS_WASTED_BYTES_MAX:
+            raise trio.BrokenResourceError("its records bring nothing")
+
+    def _break(self, error: ssl.SSLError) -> NoReturn:
+        """The other end does not keep to TLS; it is told why, if nothing else is on its way."""
+        if not self._unsent:
+            self._unsent = self._outgoing.read()
+            self._push()
+        raise trio.BrokenResourceError from error
 
     # -- Sending -------------------------------------------------------------------------------
 
@@ -175,26 +221,36 @@ class TlsTransport(TcpTransport):
         if self._unsent:
             if not self._push():
                 return 0
-            sent = self._owed  # the caller has them first in the data
-        size = len(data)
+            sent = self._owed
+        size, most = len(data), self._block_bytes
         while sent < size:
-            whole = size <= _PIECE_BYTES and not sent
-            piece = data if whole else memoryview(data)[sent : sent + _PIECE_BYTES]
-            try:
-                self._owed = self._tls.write(piece)
-            except ssl.SSLError as error:
-                raise trio.BrokenResourceError from error
-            self._unsent = self._outgoing.read()
+            block = data if size <= most and not sent else memoryview(data)[sent : sent + most]
+            self._unsent = self._encrypt(block)
+            self._owed = len(block)
             if not self._push():
                 break
             sent += self._owed
         return sent
 
+    def _encrypt(self, block: bytes | bytearray | memoryview) -> bytes:
+        most = self._slice_bytes
+        try:
+            if len(block) <= most:  # nearly always
+                self._tls.write(block)
+                return self._outgoing.read()
+            view, pieces = memoryview(block), []
+            for start in range(0, len(block), most):
+                self._tls.write(view[start : start + most])
+                pieces.append(self._outgoing.read())
+        except ssl.SSLError as error:
+            raise trio.BrokenResourceError from error
+        return b"".join(pieces)
+
     def _push(self) -> bool:
         """Send what is encrypted; return whether all of it is out."""
         unsent = self._unsent
         taken = super().send_nowait(unsent)
-        self._unsent = b"" if taken == len(unsent) else unsent[taken:]
+        self._unsent = b"" if taken == len(unsent) else memoryview(unsent)[taken:]
         return not self._unsent
 
     # -- Beginning -----------------------------------------------------------------------------
@@ -232,6 +288,9 @@ class TlsTransport(TcpTransport):
             await self.wait_writable()
 
 
+T = TypeVar("T", bound=TlsTransport)
+
+
 async def handshake(
     transport: TcpTransport,
     context: ssl.SSLContext,
@@ -239,9 +298,21 @@ async def handshake(
     server_name: str | None = None,
     turns: trio.CapacityLimiter | None = None,
 ) -> TlsTransport:
+    """Begin TLS on a connection, as `begin_tls` does."""
+    return await begin_tls(TlsTransport, transport, context, server_name, turns)
+
+
+async def begin_tls(
+    kind: type[T],
+    transport: TcpTransport,
+    context: ssl.SSLContext,
+    server_name: str | None,
+    turns: trio.CapacityLimiter | None = None,
+) -> T:
     """Begin TLS on a connection, which is taken over.
 
     Args:
+        kind: the class of the transport that is returned.
         transport: on which nothing was sent or received yet.
         context: of our side.
         server_name: whom a client wants to reach; without it we are the server.
@@ -252,7 +323,10 @@ async def handshake(
     """
     with ExitStack() as cleanup:
         cleanup.callback(transport.close)
-        secure = TlsTransport(transport, context, server_name)
+        try:
+            secure = kind(transport, context, server_name)
+        except OSError as error:  # it has gone
+            raise HandshakeError("it has closed the connection") from error
         cleanup.callback(secure.close)
         try:
             with trio.fail_after(limits.HANDSHAKE_SECONDS_MAX):

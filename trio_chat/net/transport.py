@@ -28,15 +28,17 @@ class Transport(Protocol):
         peer_host: the same without port and zone, as `addresses.plain_address` writes it.
         local_host: the address of this end, likewise.
         connected_at: when it was accepted, or made (seconds of trio's clock).
+        receive_bytes_max: how much one read takes; `limits.RECEIVE_BYTES_MAX` at first.
     """
 
     peer: str
     peer_host: str
     local_host: str
     connected_at: float
+    receive_bytes_max: int
 
     async def receive(self) -> bytes:
-        """The next bytes, at most `limits.RECEIVE_BYTES_MAX`; empty at the end."""
+        """The next bytes, about `receive_bytes_max` at most; empty at the end."""
 
     def send_nowait(self, data: bytes | bytearray | memoryview) -> int:
         """Send what can be sent without waiting; return how many bytes that was.

@@ -54,6 +54,7 @@ class Connection:
         self.peer = transport.peer
         self.pending: list[ServerMessage | Batch] = []
         self._transport = transport
+        transport.receive_bytes_max = limits.LOGIN_RECEIVE_BYTES_MAX
         self._pace = pace
         self._outbox = Outbox(transport)
         self._decoder = request_decoder()
@@ -65,6 +66,7 @@ class Connection:
     def admit(self, user: str, pace: Pace | None) -> None:
         """The client has logged in, may send longer lines, and is read at its user's pace."""
         self._decoder.line_bytes_max = limits.LINE_BYTES_MAX
+        self._transport.receive_bytes_max = limits.RECEIVE_BYTES_MAX
         self.user = user
         self._pace = pace
 
@@ -82,6 +84,8 @@ class Connection:
         if decoder.violation is not None:
             return 0
         self._requests = decoder.feed(data)
+        if decoder.violation is not None:  # what comes now is thrown away, which is little work
+            self._transport.receive_bytes_max = limits.RECEIVE_BYTES_MAX
         self._unpaced_bytes += len(data)
         skipped = decoder.skipped
         if skipped:

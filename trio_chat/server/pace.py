@@ -112,12 +112,14 @@ class Paces:
 
     def for_stranger(self) -> Pace:
         """A pace for a connection on which nobody has logged in."""
-        return Pace(self._requests_per_second, self._pause_seconds_max)
+        rate = min(self._requests_per_second, limits.STRANGER_REQUESTS_PER_SECOND_MAX)
+        return Pace(rate, self._pause_seconds_max)
 
     def take(self, user: str) -> Pace:
         """The pace of a user, for one more connection of theirs."""
         pace, count = self._used.get(user, (None, 0))
-        pace = pace or self._left.pop(user, None) or self.for_stranger()
+        pace = pace or self._left.pop(user, None)
+        pace = pace or Pace(self._requests_per_second, self._pause_seconds_max)
         self._used[user] = pace, count + 1
         pace.check_next()
         return pace

@@ -461,8 +461,13 @@ async def test_not_everybody_is_connected_to_at_once(bench: Bench, fast_clock: M
     open_at_once: list[int] = []
 
     async def watch() -> None:
-        await trio.sleep(2)
-        open_at_once.append(sum(server.connections for server in bench.servers.values()))
+        def count() -> int:
+            return sum(server.connections for server in bench.servers.values())
+
+        while count() < limits.SOURCES_MAX:
+            await trio.sleep(0.1)
+        await trio.sleep(1)
+        open_at_once.append(count())
         bench.fetch._fail("enough")
 
     with pytest.raises(ExceptionGroup):
