@@ -464,8 +464,7 @@ async def test_not_everybody_is_connected_to_at_once(bench: Bench, fast_clock: M
         def count() -> int:
             return sum(server.connections for server in bench.servers.values())
 
-        while count() < limits.SOURCES_MAX:
-            await trio.sleep(0.1)
+        await until(lambda: count() >= limits.SOURCES_MAX)
         await trio.sleep(1)
         open_at_once.append(count())
         bench.fetch._fail("enough")
