@@ -36,6 +36,7 @@ class ErrorCode(Enum):
     LOGIN_TIMEOUT = "login_timeout"
     LOGIN_BUSY = "login_busy"
     TOO_MANY_ATTEMPTS = "too_many_attempts"
+    LOGINS_OFF = "logins_off"
     INVALID_TOKEN = "invalid_token"  # noqa: S105  # a code, not a secret
 
     # -- Requests (section 3.3)
@@ -64,10 +65,14 @@ class ErrorCode(Enum):
     BAD_FILE = "bad_file"
     FILE_DIFFERS = "file_differs"
     TOO_MANY_FILES = "too_many_files"
+    FILES_SHARE_FULL = "files_share_full"
+    NOT_REGISTERED = "not_registered"
 
     # -- The end of a session that its user did not ask for
     IDLE = "idle"
     REPLACED = "replaced"
+    KICKED = "kicked"
+    ACCOUNT_REMOVED = "account_removed"
     SLOW = "slow"
     STOPPING = "stopping"
     MAILBOX_UNREADABLE = "mailbox_unreadable"
@@ -100,6 +105,11 @@ class ErrorCode(Enum):
 
 _OLDER = {
     ErrorCode.MAILBOX_SHARE_FULL: ErrorCode.MAILBOX_FULL,
+    ErrorCode.FILES_SHARE_FULL: ErrorCode.TOO_MANY_FILES,
+    ErrorCode.LOGINS_OFF: ErrorCode.LOGIN_BUSY,
+    # After these a client does not come back by itself.
+    ErrorCode.KICKED: ErrorCode.IDLE,
+    ErrorCode.ACCOUNT_REMOVED: ErrorCode.IDLE,
 }
 
 _TEXTS = {
@@ -125,6 +135,7 @@ _TEXTS = {
     ErrorCode.TOO_MANY_ATTEMPTS: (
         "Too many logins from your address. Please try again in {seconds:.0f} seconds"
     ),
+    ErrorCode.LOGINS_OFF: ("The server lets nobody log in at the moment. Please try again later"),
     ErrorCode.INVALID_TOKEN: "Your session has ended. Please log in again",
     ErrorCode.UNKNOWN_USER: "Error. Invalid user",
     ErrorCode.MESSAGE_SELF: "Error. Cannot message self",
@@ -165,8 +176,15 @@ _TEXTS = {
         "Error. Another file is registered as {name} already. Please rename yours"
     ),
     ErrorCode.TOO_MANY_FILES: "Error. There are too many registered files; this one was not added",
+    ErrorCode.FILES_SHARE_FULL: (
+        "Error. The server has no room for one more file of yours;"
+        " 'unregister <filename>' takes one back"
+    ),
+    ErrorCode.NOT_REGISTERED: "Error. No file of yours is registered as {name}",
     ErrorCode.IDLE: "You have been logged out after {seconds:g} seconds without activity",
     ErrorCode.REPLACED: "Your session goes on over a new connection of the same client",
+    ErrorCode.KICKED: "You have been logged out by the operator of the server",
+    ErrorCode.ACCOUNT_REMOVED: "You have been logged out as your account was removed",
     ErrorCode.SLOW: "You have been logged out as your terminal did not keep up with the server",
     ErrorCode.STOPPING: "The server is shutting down",
     ErrorCode.MAILBOX_UNREADABLE: (

@@ -191,8 +191,14 @@ BACKUP_SECONDS_MAX = 3600.0
 ADMIN_CONNECTIONS_MAX = 4
 """Commands of the operator answered at one time; the next one waits."""
 
-ADMIN_LINE_BYTES_MAX = 64 * 1024
-"""One line on the admin socket: a path, or figures."""
+ADMIN_LINE_BYTES_MAX = 1024 * 1024
+"""One line on the admin socket: a path, figures, or some of the registered files."""
+
+FILES_LISTED_MAX = 500
+"""Registered files in one such line."""
+
+FORGET_SECONDS_MAX = 10.0
+"""How long a removed account may take until a running server has noticed it."""
 
 ADMIN_SECONDS_MAX = 10.0
 """How long an operator's command may take to ask, and to take its answer."""
@@ -370,7 +376,23 @@ FILES_MAX = 100_000
 """Files in the catalogue; it is kept in memory, at some hundred bytes each."""
 
 FILES_USER_MAX = 10_000
-"""Files that one user has brought into the catalogue."""
+"""Files that one user has brought into the catalogue, if so many are free; and those that one
+session holds."""
+
+FILE_KEPT_SECONDS = 30 * 24 * 60 * 60.0
+"""For how long the name of a file is kept that nobody holds."""
+
+FILE_VISIT_SECONDS = 60 * 60.0
+"""How often each name is looked at; so long after a start may its owner take to come back."""
+
+FILE_VISITS_MAX = 1000
+"""Names looked at in one go, which takes about a millisecond; all are in a few minutes, ..."""
+
+FILE_VISITS_PAUSE_SECONDS = 1.0
+"""... as these come no more often than this."""
+
+FILE_NOTE_SECONDS = 24 * 60 * 60.0
+"""How often the store is told of a file that somebody holds it."""
 
 HOLDERS_MAX = 200
 """Holders that one search tells of, those who logged in first; nobody downloads from more."""
@@ -403,4 +425,7 @@ assert RECEIVE_BYTES_BURST_MAX > 6 * MAILBOX_BYTES_MAX, "a full mailbox is sent 
 assert KEYS_REMEMBERED_MAX > MAILBOX_MESSAGES_MAX + REQUESTS_UNANSWERED_MAX, (
     "a repetition may stand a whole mailbox behind the message that it repeats"
 )
+assert ADMIN_LINE_BYTES_MAX > FILES_LISTED_MAX * (
+    6 * FILE_NAME_BYTES_MAX + 2 * NAME_BYTES_MAX + 256
+), "whatever their names are"
 assert UPLOADS_WAITING_MAX > WINDOW_PIECES_MAX, "who keeps to the window is never refused"

@@ -102,6 +102,7 @@ def test_what_may_pass() -> None:
         ErrorCode.MAILBOX_UNREADABLE,
         ErrorCode.STILL_BLOCKED,
         ErrorCode.ALREADY_ONLINE,
+        ErrorCode.LOGINS_OFF,
     }
 
 

@@ -67,6 +67,11 @@ def _delivery(text: str, sender: str = "hans") -> wire.Delivery:
         ),
         (_delivery("Hey Dude"), None, ["hans: Hey Dude"]),
         (wire.Announcement("hans", "pc", 2, "vader sucks"), None, ["hans: vader sucks"]),
+        (
+            wire.Announcement("the operator", "5f0c", 1, "Back at noon", operator=True),
+            None,
+            ["the operator: Back at noon"],
+        ),
         (wire.Presence("luke", True), None, ["luke logged in"]),
         (wire.Presence("yoda", False), None, ["yoda logged out"]),
         (wire.Closed(ErrorCode.IDLE, "You are\nidle"), None, ["You are idle"]),

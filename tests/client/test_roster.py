@@ -57,9 +57,10 @@ def test_names_that_were_heard_of(
         (wire.Ok(1), wire.Logout(1)),
         (wire.Sent(1, True), wire.Broadcast(1, "hi")),
         (wire.Found(1), wire.Search(1, "a.bin")),
+        (wire.Announcement("the operator", "c", 1, "hi", operator=True), None),
     ],
 )
-def test_what_tells_nothing(message: wire.ServerMessage, request_: wire.Request) -> None:
+def test_what_tells_nothing(message: wire.ServerMessage, request_: wire.Request | None) -> None:
     assert not Roster().learn(message, request_)
 
 

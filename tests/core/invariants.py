@@ -74,19 +74,21 @@ def _check_tokens(broker: Broker) -> None:
 
 def _check_catalogue(broker: Broker) -> None:
     catalogue = broker._catalogue
-    files = dict(catalogue._files)
-    assert all(file.name == name for name, file in files.items())
-    assert catalogue._users.keys() == files.keys()
-    users = list(catalogue._users.values())
-    assert catalogue._counts == {user: users.count(user) for user in users}
-    assert catalogue._holders.keys() <= files.keys()
-    held = {(session, name) for name, holders in catalogue._holders.items() for session in holders}
+    entries = catalogue._entries
+    assert all(entry.file.name == name for name, entry in entries.items())
+    owners = [entry.owner for entry in entries.values()]
+    assert catalogue._counts == {user: owners.count(user) for user in owners}
+    held = {(session, name) for name, entry in entries.items() for session in entry.holders}
     assert held == {(s, name) for s, names in catalogue._held.items() for name in names}
     assert {session for session, _ in held} <= set(broker._presence.online.values())
-    waiting = [*broker._journal._gathering.files]
+    assert catalogue._visits.keys() == entries.keys()
+    times = list(catalogue._visits.values())
+    assert times == sorted(times)
+    changes = [*broker._journal._gathering.files]
     if broker._journal.under_way is not None:
-        waiting += broker._journal.under_way.files
-    assert catalogue._unsafe == {entry.file.name for entry in waiting if entry.new}
+        changes += broker._journal.under_way.files
+    for entry in entries.values():
+        assert entry.unsafe == sum(change.after is entry for change in changes)
 
 
 def _check_journal(broker: Broker) -> None:

@@ -66,6 +66,7 @@ class DictStore:
         self.messages: dict[str, dict[int, wire.Delivery]] = {}
         self.blocks: dict[tuple[str, str], None] = {}
         self.files: dict[str, tuple[str, wire.File]] = {}
+        self.held: list[str] = []
 
     def write(self, commit: effects.Commit) -> None:
         for user, seq in commit.acknowledged:
@@ -80,7 +81,10 @@ class DictStore:
             else:
                 self.blocks.pop((blocker, blocked), None)
         for user, file in commit.files:
-            self.files.setdefault(file.name, (user, file))
+            self.files[file.name] = (user, file)
+        for name in commit.dropped:
+            self.files.pop(name, None)
+        self.held += commit.held
 
     def read(self, user: str) -> tuple[wire.Delivery, ...]:
         return tuple(delivery for _, delivery in sorted(self.messages.get(user, {}).items()))
@@ -275,12 +279,16 @@ class Playbook:
                 return f"check {self._names[session]}: {user} {password}"
             case effects.LoadMailbox(user):
                 return f"load {user}"
-            case effects.Commit(number, kept, forgotten, blocks, files):
+            case effects.Commit(number, kept, forgotten, blocks, files, dropped, held):
                 words = [f"{user}/{delivery.seq}" for user, delivery in kept]
                 words += [f"-{user}/{seq}" for user, seq in forgotten]
                 words += [f"{a}{'!' if on else '='}{b}" for a, b, on in blocks]
                 words += [f"{user}+{file.name}" for user, file in files]
+                words += [f"-{name}" for name in dropped]
+                words += [f"held:{name}" for name in held]
                 return f"commit {number}: {' '.join(words)}"
+            case effects.Operated(number, outcome):
+                return f"operated {number}: {outcome}"
         raise AssertionError(effect)
 
 
@@ -310,9 +318,10 @@ def _request(text: str) -> wire.Request:
 def _words(message: wire.ServerMessage) -> str:
     if isinstance(message, wire.Ok):  # how many messages had to wait has a test of its own
         return f"ok {message.id}"
-    return " ".join(
-        (str(message.__struct_config__.tag), *_values(msgspec.structs.astuple(message)))
-    )
+    values = msgspec.structs.astuple(message)
+    if isinstance(message, wire.Announcement) and not message.operator:
+        values = values[:-1]
+    return " ".join((str(message.__struct_config__.tag), *_values(values)))
 
 
 def _values(values: Iterable[object]) -> Iterable[str]:

@@ -104,11 +104,11 @@ def test_the_same_commands_have_the_same_effects() -> None:
     assert story() == story()
 
 
-def test_other_accounts_change_who_can_be_written_to_but_no_session() -> None:
+def test_other_accounts_change_who_can_be_written_to_but_no_session_of_those_who_stay() -> None:
     book = Playbook("hans", "yoda")
-    book.broker.handle(UsersChanged(frozenset({"hans", "chewie"})), book.now)
+    book.broker.handle(UsersChanged(frozenset({"hans", "yoda", "chewie"})), book.now)
     book.play("""
-        hans: message 2 yoda hello
+        hans: message 2 luke hello
             hans < error unknown_user "Error. Invalid user" 2
         hans: block 3 luke
             hans < error unknown_user "Error. Invalid user" 3

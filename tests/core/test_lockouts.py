@@ -12,7 +12,7 @@ def test_right_password_logs_in() -> None:
     Playbook("yoda").play("""
         open hans
         hans: hello 1 laptop
-            hans < welcome 1 trio-chat/0.1.0 []
+            hans < welcome 1 trio-chat/0.1.0 [unregister]
         hans: login 1 hans solo
             check hans: hans solo
         right hans

@@ -260,7 +260,7 @@ def test_nothing_is_handled_while_the_password_is_checked() -> None:
     Playbook().play("""
         open a
         a: hello 1; login 1 hans solo; whoelse 2
-            a < welcome 1 trio-chat/0.1.0 []
+            a < welcome 1 trio-chat/0.1.0 [unregister]
             a < error wrong_phase ...
             check a: hans solo
             close a

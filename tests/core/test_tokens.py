@@ -34,7 +34,7 @@ def test_who_asks_for_a_token_gets_one_right_before_the_answer_to_the_login() ->
     Playbook().play("""
         open hans
         hans: hello 1 pc resume; login 1 hans solo
-            hans < welcome 1 trio-chat/0.1.0 []
+            hans < welcome 1 trio-chat/0.1.0 [unregister]
             check hans: hans solo
         right hans
             admit hans as hans
@@ -460,7 +460,10 @@ def test_another_password_ends_it_and_so_does_the_end_of_the_account(
     if not online:
         book.do("close hans")
     open_again(book)
-    assert book.handle(UsersChanged(users, frozenset(changed))) == []
+    ends = book.handle(UsersChanged(users, frozenset(changed)))
+    assert any(line.startswith("hans < closed") for line in ends) == (
+        online and "hans" not in users
+    )
     answers = book.do("again: resume 1 hans token-2")
     assert (answers == [INVALID]) != holds
 

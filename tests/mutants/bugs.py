@@ -150,7 +150,7 @@ BUGS = (
     ),
     Bug(
         "a block does not hold for searches",
-        "core/broker.py",
+        "core/registry.py",
         "if user not in blockers:\n                holders",
         "if True:\n                holders",
     ),

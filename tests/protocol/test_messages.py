@@ -44,6 +44,10 @@ REQUESTS: dict[wire.Request, bytes] = {
     wire.Register(8, FILE, (1, 3)): (
         b'{"type":"register","id":8,"file":' + FILE_LINE + b',"chunks":[1,3]}'
     ),
+    wire.Register(8, FILE, (1,), replace=True): (
+        b'{"type":"register","id":8,"file":' + FILE_LINE + b',"chunks":[1],"replace":true}'
+    ),
+    wire.Unregister(8, "a.bin"): b'{"type":"unregister","id":8,"name":"a.bin"}',
     wire.Search(8, "a.bin"): b'{"type":"search","id":8,"name":"a.bin"}',
     wire.Search(8, "a.bin", (3,)): b'{"type":"search","id":8,"name":"a.bin","chunks":[3]}',
     wire.Logout(8): b'{"type":"logout","id":8}',
@@ -64,6 +68,10 @@ SERVER_MESSAGES: dict[wire.ServerMessage, bytes] = {
     wire.Token("t0"): b'{"type":"token","token":"t0"}',
     wire.Announcement("hans", "pc", 2, "hi"): (
         b'{"type":"announcement","from":"hans","client":"pc","id":2,"text":"hi"}'
+    ),
+    wire.Announcement("the operator", "5f", 1, "hi", operator=True): (
+        b'{"type":"announcement","from":"the operator","client":"5f","id":1,"text":"hi",'
+        b'"operator":true}'
     ),
     wire.Presence("hans", True): b'{"type":"presence","user":"hans","online":true}',
     wire.Introduction(2, "::1", 4001, b"abc", 30): (

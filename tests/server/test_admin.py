@@ -202,5 +202,5 @@ async def test_where_no_socket_can_be_the_chat_goes_on(
         [alarm] = server.alarms
     assert alarm.event == "admin_unavailable"
     assert alarm.text.startswith(
-        "there will be no 'status' and no 'backup' while the server runs: "
+        "there will be no 'status', 'backup' or other command of the operator while the server"
     )

@@ -10,7 +10,7 @@ from typing import get_args
 import msgspec
 import pytest
 
-from trio_chat.core import commands, effects
+from trio_chat.core import commands, effects, orders
 from trio_chat.core.commands import session_id
 from trio_chat.errors import ErrorCode
 from trio_chat.protocol import messages as wire
@@ -54,7 +54,11 @@ EVENTS: list[tuple[msgspec.Struct, str]] = [
     (wire.Error(ErrorCode.BUSY, "a\nb", 2), r"error code=busy text='a\nb' id=2"),
     (DELIVERY, r"delivery seq=1 sender='ha\nns' client='p\nc' id=2 text=(12 characters)"),
     (wire.Token(SECRET), "token token=(hidden)"),
-    (HEARD, r"announcement sender='ha\nns' client='pc' id=2 text=(12 characters)"),
+    (
+        HEARD,
+        r"announcement sender='ha\nns' client='pc' id=2 text=(12 characters) operator=False",
+    ),
+    (wire.Unregister(2, NAME), r"unregister id=2 name='ha\nns'"),
     (wire.Presence(NAME, online=True), r"presence user='ha\nns' online=True"),
     (wire.Closed(ErrorCode.IDLE, "a\nb"), r"closed code=idle text='a\nb'"),
     (
@@ -65,7 +69,7 @@ EVENTS: list[tuple[msgspec.Struct, str]] = [
     (
         wire.Register(2, FILE, (1, 3)),
         r"register id=2 file=(File name='a\nb' size=1000 chunks=10 piece_bytes=16384"
-        " root=(32 bytes)) chunks=(2) fetching=False",
+        " root=(32 bytes)) chunks=(2) fetching=False replace=False",
     ),
     (wire.Search(2, NAME, (3,)), r"search id=2 name='ha\nns' chunks=(1) fetchers=False"),
     (wire.Registered(2, new=True), "registered id=2 new=True"),
@@ -97,6 +101,15 @@ EVENTS: list[tuple[msgspec.Struct, str]] = [
     (commands.CommitFailed(3), "CommitFailed number=3"),
     (commands.MailboxLoaded(NAME, (DELIVERY,)), r"MailboxLoaded user='ha\nns' deliveries=(1)"),
     (commands.UsersChanged(frozenset({NAME})), "UsersChanged users=(1) changed=(0)"),
+    (
+        commands.Operate(3, orders.Kick(NAME, "a\nb")),
+        r"Operate number=3 order=(kick user='ha\nns' text='a\nb')",
+    ),
+    (
+        effects.Operated(3, orders.Outcome("not_online")),
+        "Operated number=3 outcome=(outcome problem='not_online' users=0 messages=0 blocks=0"
+        " files=0)",
+    ),
     (commands.Tick(), "Tick"),
     (commands.Stop(), "Stop"),
     (
@@ -106,7 +119,7 @@ EVENTS: list[tuple[msgspec.Struct, str]] = [
     (
         effects.SendMany((SESSION,), HEARD),
         r"SendMany sessions=(1) message=(announcement sender='ha\nns' client='pc' id=2"
-        " text=(12 characters)) can_wait=False weight=0",
+        " text=(12 characters) operator=False) can_wait=False weight=0",
     ),
     (effects.Admit(SESSION, NAME), r"Admit session=1.5 user='ha\nns'"),
     (effects.Close(SESSION), "Close session=1.5"),
@@ -116,7 +129,7 @@ EVENTS: list[tuple[msgspec.Struct, str]] = [
     ),
     (
         effects.Commit(1, ((NAME, DELIVERY),), ((NAME, 1),), ((NAME, "b", True),)),
-        "Commit number=1 messages=(1) acknowledged=(1) blocks=(1) files=(0)",
+        "Commit number=1 messages=(1) acknowledged=(1) blocks=(1) files=(0) dropped=(0) held=(0)",
     ),
     (effects.LoadMailbox(NAME), r"LoadMailbox user='ha\nns'"),
 ]
@@ -170,7 +183,7 @@ def test_no_kind_of_event_is_missing_here() -> None:
         (
             describe(effects.SendMany((SESSION,), HEARD)),
             r"SendMany sessions=(1) message=(announcement sender='ha\nns' client='pc'"
-            " id=2 text=(12 characters)) can_wait=False weight=0",
+            " id=2 text=(12 characters) operator=False) can_wait=False weight=0",
             {
                 "event": "SendMany",
                 "fields": {
@@ -180,6 +193,7 @@ def test_no_kind_of_event_is_missing_here() -> None:
                         "client": "pc",
                         "id": 2,
                         "text": "(12 characters)",
+                        "operator": False,
                     },
                     "can_wait": False,
                     "weight": 0,

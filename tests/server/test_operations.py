@@ -54,6 +54,7 @@ def test_a_status_is_aligned_lines() -> None:
         "version": "1.2",
         "uptime": "3 days 04:05:06",
         "online": "1 user, 1,234 connections",
+        "logins": "on",
         "waiting": "2 messages in 1 mailbox",
         "store": "works",
         "commits": "1.2 ms the last, 34.0 ms p99 of the last 1,000",
@@ -65,6 +66,8 @@ def test_a_status_is_aligned_lines() -> None:
     told = dict(operations._rows(worse))
     assert told["store"] == "FAILING: full; a commit is under way for 2,000.0 ms"
     assert told["open files"] == "9"
+    closed = msgspec.structs.replace(STATUS, logins_off="Back at noon")
+    assert dict(operations._rows(closed))["logins"] == "OFF: Back at noon"
 
 
 def test_without_a_server_everything_but_the_status_works(

@@ -105,7 +105,10 @@ def test_a_changed_password_stands_where_the_old_one_stood(
 
 
 def test_a_removed_user_is_gone(path: Path) -> None:
-    assert passwd.remove(path, "yoda") == f"Removed yoda from {path}."
+    assert passwd.remove(path, "yoda") == (
+        f"Removed yoda from {path}.\nNo data of a server were found that uses this file. What a"
+        " server has kept of yoda stays there; 'passwd --remove' with its --data-dir deletes it."
+    )
     expect_untouched(path, b"hans solo\nluke skywalker\n")
 
 

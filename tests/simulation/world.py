@@ -346,7 +346,7 @@ class World:
             "connections": self._hub._connections,
             "sessions": broker._sessions.by_id,
             "mailboxes": broker._post.mailboxes,
-            "holders of files": broker._catalogue._holders,
+            "holders of files": broker._catalogue._held,
         }
         for what, things in left.items():
             if things:

@@ -52,8 +52,22 @@ INSERT INTO files VALUES ('a.bin', 'hans', 5, 5, 16384, zeroblob(32));
 PRAGMA user_version = 2;
 """
 )
-VERSIONS = {1: VERSION_1, 2: VERSION_2}
-FILES = {1: [], 2: [("hans", File("a.bin", 5, 5, 16384, bytes(32)))]}
+VERSION_3 = (
+    VERSION_2
+    + """
+ALTER TABLE files ADD COLUMN held_at INTEGER NOT NULL DEFAULT 0;
+UPDATE files SET held_at = unixepoch() - 100;
+PRAGMA user_version = 3;
+"""
+)
+VERSIONS = {1: VERSION_1, 2: VERSION_2, 3: VERSION_3}
+_FILE = ("hans", File("a.bin", 5, 5, 16384, bytes(32)))
+FILES = {1: [], 2: [_FILE], 3: [_FILE]}
+FAILURES = {
+    1: "",  # a full disk is enough
+    2: "CREATE TRIGGER fails BEFORE UPDATE ON files BEGIN SELECT raise(ABORT, 'full'); END",
+}
+"""What makes the way from a version fail, after its first statement or at it."""
 
 
 def make(path: Path, sql: str) -> apsw.Connection:
@@ -104,12 +118,14 @@ def test_every_way_leads_to_the_same_tables(tmp_path: Path, version: int) -> Non
 @pytest.mark.parametrize("version", [version for version in VERSIONS if version < SCHEMA_VERSION])
 def test_a_step_that_fails_leaves_the_old_version(tmp_path: Path, version: int) -> None:
     database = make(tmp_path / "old", VERSIONS[version])
+    database.execute(FAILURES[version])
     before = tables(database)
     database.pragma("max_page_count", database.pragma("page_count"))
-    with pytest.raises(apsw.FullError), transaction(database):
+    with pytest.raises((apsw.FullError, apsw.ConstraintError)), transaction(database):
         migrate(database)
     assert (tables(database), version_of(database)) == (before, version)
     database.pragma("max_page_count", 1000)
+    database.execute("DROP TRIGGER IF EXISTS fails")
     with transaction(database):
         migrate(database)
     assert version_of(database) == SCHEMA_VERSION

@@ -93,12 +93,13 @@ async def test_blocks_change_in_order(store: Store) -> None:
     assert set((await store.restore()).blocks) == {("a", "b"), ("b", "a")}
 
 
-async def test_files_are_kept_with_who_brought_them_first(store: Store) -> None:
+async def test_files_are_kept_with_their_owners(store: Store) -> None:
     largest = file("ünï 😀 'x", 2**53 - 1)
-    await store.commit(commit(files=(("hans", file("a")), ("yoda", largest))))
-    await store.commit(commit(files=(("luke", file("a")), ("luke", file("b", 0)))))
+    await store.commit(commit(files=(("hans", file("a")), ("yoda", largest), ("yoda", file("c")))))
+    await store.commit(commit(files=(("luke", file("a", 9)), ("luke", file("b", 0)))))
+    await store.commit(Commit(3, (), (), (), dropped=("c", "nothing"), held=("b", "nothing")))
     assert sorted((await store.restore()).files, key=str) == [
-        ("hans", file("a")),
+        ("luke", file("a", 9)),
         ("luke", file("b", 0)),
         ("yoda", largest),
     ]

@@ -16,6 +16,7 @@ _BUSY = frozenset(
         ErrorCode.LOGIN_TIMEOUT,
         ErrorCode.LOGIN_BUSY,
         ErrorCode.TOO_MANY_ATTEMPTS,
+        ErrorCode.LOGINS_OFF,
     }
 )
 """Everybody comes back at once: the server is there, and our turn will come."""

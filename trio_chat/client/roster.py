@@ -50,7 +50,7 @@ class Roster:
                 self._online = dict.fromkeys(clean_line(user) for user in users)
             case wire.Users(users=users), _:
                 self._hear_of(*users)
-            case ((wire.Delivery(sender=user) | wire.Announcement(sender=user)), _):
+            case ((wire.Delivery(sender=user) | wire.Announcement(sender=user, operator=False)), _):
                 self._hear_of(user)
             case wire.Ok(), (
                 wire.Message(to=user) | wire.Block(user=user) | wire.Unblock(user=user)

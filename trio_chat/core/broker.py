@@ -6,8 +6,8 @@ phase of its session, and that is a table (`_REQUESTS`): to add a request is to 
 message, a row and a method.
 
 What one user does reaches another by way of `Blocks` only: in `_message`, `_broadcast`,
-`_introduce`, `_search`, and the `Gatekeeper`'s notices of who comes and goes. `_whoelse` and
-`_whoelsesince` list everybody nevertheless, as the assignment has it.
+`_introduce`, `Registry.search`, and the `Gatekeeper`'s notices of who comes and goes. `_whoelse`
+and `_whoelsesince` list everybody nevertheless, as the assignment has it.
 """
 
 from __future__ import annotations
@@ -22,15 +22,18 @@ from ..protocol.framing import encode_line
 from . import commands
 from .beginning import Restored, Settings
 from .blocks import Blocks
-from .catalogue import Catalogue, fault_of
+from .catalogue import Catalogue, Entry
 from .commands import NOBODY, Command, SessionId
-from .effects import Effect
+from .effects import Effect, Operated
 from .gatekeeper import Gatekeeper
 from .introductions import introduce
-from .journal import BlockChange, Journal, NewFile
+from .journal import BlockChange, Journal
+from .operator import Operator
+from .orders import Outcome
 from .outgoing import Outgoing
 from .post_office import PostOffice
 from .presence import Presence
+from .registry import Registry
 from .sessions import Phase, Session, Sessions
 from .shares import text_bytes
 from .statistics import Statistics
@@ -38,9 +41,9 @@ from .statistics import Statistics
 _INTRODUCTION_WEIGHT = limits.REQUESTS_PER_SECOND_MAX // limits.INTRODUCTIONS_PER_SECOND_MAX
 
 
-def _by_gatekeeper(method: Callable[..., None]) -> Callable[..., None]:
-    """A row of the tables below that is not the broker's own business."""
-    return lambda broker, *arguments: method(broker._gatekeeper, *arguments)
+def _by(part: str, method: Callable[..., None]) -> Callable[..., None]:
+    """A row of the tables below that is the business of a part of the broker."""
+    return lambda broker, *arguments: method(getattr(broker, part), *arguments)
 
 
 class Broker:
@@ -48,16 +51,25 @@ class Broker:
 
     Attributes:
         users: the names that have an account.
+
+    Args:
+        settings: what the operator decides.
+        restored: what the store holds from earlier runs.
+        now: monotonic seconds.
     """
 
-    def __init__(self, users: Collection[str], settings: Settings, restored: Restored) -> None:
+    def __init__(
+        self, users: Collection[str], settings: Settings, restored: Restored, now: float = 0.0
+    ) -> None:
         self.users = users
         self._settings = settings
         self._sessions = Sessions()
         self._presence = Presence()
         self._blocks = Blocks(restored.blocks)
         self._blockers_of = self._blocks.by_blocked
-        self._catalogue = Catalogue(restored.files)
+        self._catalogue = Catalogue(
+            restored.files, restored.idle_seconds, settings.keep_files_seconds, now
+        )
         self._journal = Journal()
         self._outgoing = Outgoing(self._sessions.by_id)
         self._post = PostOffice(
@@ -73,9 +85,22 @@ class Broker:
             post=self._post,
             outgoing=self._outgoing,
         )
+        self._registry = Registry(
+            self._catalogue, self._sessions, self._blocks, self._journal, self._outgoing
+        )
+        self._operator = Operator(
+            gatekeeper=self._gatekeeper,
+            presence=self._presence,
+            blocks=self._blocks,
+            catalogue=self._catalogue,
+            registry=self._registry,
+            post=self._post,
+            journal=self._journal,
+            outgoing=self._outgoing,
+        )
+        self._is_busy = False
         self._audience_key = NOBODY, 0, 0
         self._audience: list[SessionId] = []
-        self._is_busy = False
 
     # -- What the shell uses ---------------------------------------------------------------
 
@@ -97,7 +122,11 @@ class Broker:
 
     def next_deadline(self) -> float:
         """When a `Tick` is due, in monotonic seconds, if no other command comes before."""
-        return min(self._sessions.next_deadline(), self._journal.next_deadline())
+        return min(
+            self._sessions.next_deadline(),
+            self._journal.next_deadline(),
+            self._catalogue.next_visit(),
+        )
 
     @property
     def has_stopped(self) -> bool:
@@ -108,7 +137,12 @@ class Broker:
     def statistics(self) -> Statistics:
         """How many are online and what waits; it looks at every mailbox."""
         waiting = [len(mailbox) for mailbox in self._post.mailboxes.values() if len(mailbox)]
-        return Statistics(len(self._presence.online), len(waiting), sum(waiting))
+        online, logins_off = len(self._presence.online), self._gatekeeper.logins_off
+        return Statistics(online, len(waiting), sum(waiting), logins_off)
+
+    def files(self, start: int, size: int) -> list[Entry]:
+        """See `Catalogue.page`."""
+        return self._catalogue.page(start, size)
 
     def user_of(self, session: SessionId) -> str:
         """Who is logged in on a session; empty if nobody is, or it is gone."""
@@ -156,7 +190,14 @@ class Broker:
 
     def _users_changed(self, command: commands.UsersChanged, now: float) -> None:
         self.users = command.users
-        self._gatekeeper.change_users(command.users, command.changed)
+        self._gatekeeper.change_users(command.users, command.changed, now)
+
+    def _operate(self, command: commands.Operate, now: float) -> None:
+        self._operator.obey(command, self.users, now)
+
+    def _tick(self, command: commands.Tick, now: float) -> None:
+        self._gatekeeper.tick(now)
+        self._registry.tick(now)
 
     def _stop(self, command: commands.Stop, now: float) -> None:
         self._gatekeeper.stop(now)
@@ -260,25 +301,20 @@ class Broker:
         else:
             self._outgoing.send(session.id, reply)
 
-    def _block(self, session: Session, request: wire.Block, now: float) -> None:
-        if request.user == session.user:
-            self._outgoing.refuse(session.id, request.id, ErrorCode.BLOCK_SELF)
-        elif request.user not in self.users:
+    def _block(self, session: Session, request: wire.Block | wire.Unblock, now: float) -> None:
+        """Block a user, or end that; whoever was blocked may have no account any more."""
+        on, user = isinstance(request, wire.Block), request.user
+        is_blocked = user in self._blocks.blocked_by(session.user)
+        if user == session.user:
+            code = ErrorCode.BLOCK_SELF if on else ErrorCode.UNBLOCK_SELF
+            self._outgoing.refuse(session.id, request.id, code)
+        elif user not in self.users and (on or not is_blocked):
             self._outgoing.refuse(session.id, request.id, ErrorCode.UNKNOWN_USER)
-        elif request.user in self._blocks.blocked_by(session.user):
-            self._refuse_block(session, request, ErrorCode.ALREADY_BLOCKED)
+        elif on is is_blocked:
+            code = ErrorCode.ALREADY_BLOCKED if on else ErrorCode.NOT_BLOCKED
+            self._refuse_block(session, request, code)
         else:
-            self._set_block(session, request, True, now)
-
-    def _unblock(self, session: Session, request: wire.Unblock, now: float) -> None:
-        if request.user == session.user:
-            self._outgoing.refuse(session.id, request.id, ErrorCode.UNBLOCK_SELF)
-        elif request.user not in self.users:
-            self._outgoing.refuse(session.id, request.id, ErrorCode.UNKNOWN_USER)
-        elif request.user not in self._blocks.blocked_by(session.user):
-            self._refuse_block(session, request, ErrorCode.NOT_BLOCKED)
-        else:
-            self._set_block(session, request, False, now)
+            self._set_block(session, request, on, now)
 
     def _set_block(
         self, session: Session, request: wire.Block | wire.Unblock, on: bool, now: float
@@ -323,44 +359,8 @@ class Broker:
         if code is not None:
             self._outgoing.refuse(session.id, request.id, code, user=name)
 
-    # -- Requests: files (section 3.5) -------------------------------------------------------------
-
-    def _register(self, session: Session, request: wire.Register, now: float) -> None:
-        file = request.file
-        known = self._catalogue.get(file.name)
-        fault = fault_of(file, request.chunks)
-        if fault is not None:
-            self._outgoing.refuse(session.id, request.id, ErrorCode.BAD_FILE, reason=fault)
-        elif known is not None and known != file:
-            self._outgoing.refuse(session.id, request.id, ErrorCode.FILE_DIFFERS, name=file.name)
-        elif known is None and not self._catalogue.has_room_for(session.user):
-            self._outgoing.refuse(session.id, request.id, ErrorCode.TOO_MANY_FILES)
-        else:
-            new = known is None
-            if new:
-                self._catalogue.add(session.user, file)
-            if self._catalogue.is_safe(file.name):
-                self._outgoing.send(session.id, wire.Registered(request.id, new))
-            else:
-                entry = NewFile(session.user, file, new, session.id, request.id)
-                self._journal.add_file(entry, now)
-            self._catalogue.hold(session.id, file.name, request.chunks, fetching=request.fetching)
-
-    def _search(self, session: Session, request: wire.Search, now: float) -> None:
-        blockers = self._blocks.blockers_of(session.user)
-        holders: list[wire.Holder] = []
-        found = self._catalogue.holders(request.name, request.chunks, fetchers=request.fetchers)
-        for id, chunks in found:
-            user = self._sessions.by_id[id].user
-            if user not in blockers:
-                holders.append(wire.Holder(user, chunks))
-                if len(holders) == limits.HOLDERS_MAX:
-                    break
-        file = self._catalogue.get(request.name) if holders else None
-        self._outgoing.send(session.id, wire.Found(request.id, file, tuple(holders)))
-
     def _active(self, session: Session, request: wire.Active, now: float) -> None:
-        """Nothing to do: its arrival has moved the deadline, as any request does."""
+        """Its arrival has moved the deadline, as any request does."""
 
     # -- The store's answers ---------------------------------------------------------------
 
@@ -369,9 +369,9 @@ class Broker:
         self._post.committed(group)
         for change in group.blocks:
             self._outgoing.answer(change.reply_to, wire.Ok(change.id))
-        for entry in group.files:
-            self._catalogue.settle(entry.file.name)
-            self._outgoing.answer(entry.reply_to, wire.Registered(entry.id, entry.new))
+        self._registry.committed(group)
+        for number, outcome in group.orders:
+            self._outgoing.add(Operated(number, outcome))
 
     def _commit_failed(self, command: commands.CommitFailed, now: float) -> None:
         """Refuse what could not be kept; what was promised before goes into the next one."""
@@ -383,11 +383,10 @@ class Broker:
         code = ErrorCode.NOT_STORED
         for change in changes:
             self._outgoing.answer(change.reply_to, wire.Error(code, code.describe(), change.id))
-        for entry in self._journal.take_back_files(group):
-            if entry.new:
-                self._catalogue.remove(entry.file.name)
-            self._outgoing.answer(entry.reply_to, wire.Error(code, code.describe(), entry.id))
+        self._registry.commit_failed(group, now)
         self._journal.retry_acknowledged(group, now)
+        for number, _ in group.orders:
+            self._outgoing.add(Operated(number, Outcome("not_stored")))
 
     def _mailbox_loaded(self, command: commands.MailboxLoaded, now: float) -> None:
         online = self._presence.online.get(command.user, NOBODY)
@@ -405,26 +404,27 @@ class Broker:
         return ErrorCode.TEXT_TOO_LONG if size > limits.TEXT_BYTES_MAX else None
 
     _COMMANDS: ClassVar[dict[type, Callable[[Broker, Any, float], None]]] = {
-        commands.SessionOpened: _by_gatekeeper(Gatekeeper.session_opened),
-        commands.SessionClosed: _by_gatekeeper(Gatekeeper.session_closed),
-        commands.SessionFailed: _by_gatekeeper(Gatekeeper.session_failed),
+        commands.SessionOpened: _by("_gatekeeper", Gatekeeper.session_opened),
+        commands.SessionClosed: _by("_gatekeeper", Gatekeeper.session_closed),
+        commands.SessionFailed: _by("_gatekeeper", Gatekeeper.session_failed),
         commands.Requests: _requests,
-        commands.PasswordChecked: _by_gatekeeper(Gatekeeper.password_checked),
+        commands.PasswordChecked: _by("_gatekeeper", Gatekeeper.password_checked),
         commands.Committed: _committed,
         commands.CommitFailed: _commit_failed,
         commands.MailboxLoaded: _mailbox_loaded,
         commands.UsersChanged: _users_changed,
-        commands.Tick: _by_gatekeeper(Gatekeeper.tick),
+        commands.Operate: _operate,
+        commands.Tick: _tick,
         commands.Stop: _stop,
     }
 
     # What is allowed in which phase: the method, whether the request has a number, and whether
     # it shows that its user is there (section 3.1, timeout).
     _REQUESTS: ClassVar[dict[Phase, dict[type, tuple[_Handler, bool, bool]]]] = {
-        Phase.GREETING: {wire.Hello: (_by_gatekeeper(Gatekeeper.hello), False, False)},
+        Phase.GREETING: {wire.Hello: (_by("_gatekeeper", Gatekeeper.hello), False, False)},
         Phase.LOGIN: {
-            wire.Login: (_by_gatekeeper(Gatekeeper.login), True, False),
-            wire.Resume: (_by_gatekeeper(Gatekeeper.resume), True, False),
+            wire.Login: (_by("_gatekeeper", Gatekeeper.login), True, False),
+            wire.Resume: (_by("_gatekeeper", Gatekeeper.resume), True, False),
             wire.Listening: (_listening, False, False),
         },
         Phase.CHECKING: {},
@@ -435,13 +435,14 @@ class Broker:
             wire.WhoElse: (_whoelse, True, False),
             wire.WhoElseSince: (_whoelsesince, True, True),
             wire.Block: (_block, True, True),
-            wire.Unblock: (_unblock, True, True),
+            wire.Unblock: (_block, True, True),
             wire.Listening: (_listening, False, False),
             wire.Introduce: (_introduce, True, False),
-            wire.Register: (_register, True, False),
-            wire.Search: (_search, True, False),
+            wire.Register: (_by("_registry", Registry.register), True, False),
+            wire.Unregister: (_by("_registry", Registry.unregister), True, False),
+            wire.Search: (_by("_registry", Registry.search), True, False),
             wire.Active: (_active, False, True),
-            wire.Logout: (_by_gatekeeper(Gatekeeper.logout), True, True),
+            wire.Logout: (_by("_gatekeeper", Gatekeeper.logout), True, True),
         },
     }
 

@@ -1,101 +1,160 @@
 """The catalogue: which files there are, and who of those online holds which chunks (section 3.5).
 
-A name stands for one file: whoever registers other bytes under it is refused, so that the
-chunks of two files never mix. What a file is outlives the server; who holds what is told by
-each client anew whenever it logs in, so it is never older than the session.
+A name stands for one file: whoever registers other bytes under it is refused, so that the chunks
+of two files never mix; only its owner may replace it by another one. What a file is outlives the
+server; who holds what is told by each client anew whenever it logs in, so it is never older than
+the session.
+
+A name that nobody has held for a long time is given up. The store has a clock and notes when each
+was held last; here a name is looked at once in a while (`visit`), and one that is held is noted
+anew once a day. So a name that the store says has long been left is not given up right after a
+start, before its owner could come back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 
 from .. import limits
+from ..errors import ErrorCode
 from ..protocol.messages import File
 from .commands import SessionId
 
 _FORBIDDEN = frozenset("/\\")
+
+NEVER = float("inf")
+
+
+class Entry:
+    """A registered file; another file under its name, or another owner, is another entry.
+
+    Attributes:
+        file: what it is.
+        owner: the user who registered it.
+        holders: the chunks that each session serves; none for one that is fetching it.
+        left_at: when the last of these left, if nobody holds it.
+        noted_at: when the store was told last that somebody holds it.
+        unsafe: how many changes of it are not on disk yet.
+    """
+
+    __slots__ = ("file", "holders", "left_at", "noted_at", "owner", "unsafe")
+
+    def __init__(self, owner: str, file: File, left_at: float = 0.0) -> None:
+        self.file = file
+        self.owner = owner
+        self.holders: dict[SessionId, tuple[int, ...]] = {}
+        self.left_at = self.noted_at = left_at
+        self.unsafe = 0
+
+    def given_to(self, owner: str) -> Entry:
+        """The same file and its holders, as another user's."""
+        entry = Entry(owner, self.file, self.left_at)
+        entry.holders = dict(self.holders)
+        entry.noted_at = self.noted_at
+        return entry
 
 
 class Catalogue:
     """Files by name, and the holdings of the sessions.
 
     Args:
-        files: those that are on disk, each with the user who brought it.
+        files: those that are on disk, each with its owner.
+        idle_seconds: for how long nobody has held each, by name; 0 if it is missing.
+        keep_seconds: for how long a name is kept that nobody holds.
+        now: monotonic seconds.
     """
 
-    def __init__(self, files: Iterable[tuple[str, File]]) -> None:
-        self._files: dict[str, File] = {}
-        self._users: dict[str, str] = {}
+    def __init__(
+        self,
+        files: Iterable[tuple[str, File]],
+        idle_seconds: Mapping[str, float] | None = None,
+        keep_seconds: float = NEVER,
+        now: float = 0.0,
+    ) -> None:
+        self._keep_seconds = keep_seconds
+        self._entries: dict[str, Entry] = {}
         self._counts: dict[str, int] = {}
-        self._holders: dict[str, dict[SessionId, tuple[int, ...]]] = {}
         self._held: dict[SessionId, set[str]] = {}
-        self._unsafe: set[str] = set()
-        for user, file in files:
-            self.add(user, file)
-        self._unsafe.clear()
+        self._visits: dict[str, float] = {}  # when to look at a name, the next one first
+        self._visited_at = -NEVER
+        for owner, file in files:
+            idle = 0.0 if idle_seconds is None else idle_seconds.get(file.name, 0.0)
+            self.put(file.name, Entry(owner, file, now - idle), now)
 
     def __iter__(self) -> Iterator[tuple[str, File]]:
-        for name, file in self._files.items():
-            yield self._users[name], file
+        for entry in self._entries.values():
+            yield entry.owner, entry.file
 
-    def get(self, name: str) -> File | None:
-        """The file of this name."""
-        return self._files.get(name)
+    def get(self, name: str) -> Entry | None:
+        """What is registered under this name."""
+        return self._entries.get(name)
 
-    def has_room_for(self, user: str) -> bool:
-        """Whether a user may bring one more file."""
-        return (
-            len(self._files) < limits.FILES_MAX
-            and self._counts.get(user, 0) < limits.FILES_USER_MAX
-        )
+    def page(self, start: int, size: int) -> list[Entry]:
+        """So many entries from a place on, in the order in which they came."""
+        return list(islice(self._entries.values(), start, start + size))
 
-    def add(self, user: str, file: File) -> None:
-        """Add a file that a user has brought."""
-        assert file.name not in self._files
-        self._files[file.name] = file
-        self._users[file.name] = user
-        self._counts[user] = self._counts.get(user, 0) + 1
-        self._unsafe.add(file.name)
+    def owned_by(self, user: str) -> list[str]:
+        """The names of a user's files; it looks at all."""
+        if user not in self._counts:
+            return []
+        return [name for name, entry in self._entries.items() if entry.owner == user]
 
-    def is_safe(self, name: str) -> bool:
-        """Whether a file is known to be on disk."""
-        return name not in self._unsafe
+    def fault_of_share(self, user: str) -> ErrorCode | None:
+        """Why a user can't bring one more file, if so; see `shares`."""
+        free = limits.FILES_MAX - len(self._entries)
+        if free < 1:
+            return ErrorCode.TOO_MANY_FILES
+        if self._counts.get(user, 0) >= min(free, limits.FILES_USER_MAX):
+            return ErrorCode.FILES_SHARE_FULL
+        return None
 
-    def settle(self, name: str) -> None:
-        """Note that a file is on disk."""
-        self._unsafe.discard(name)
+    def put(self, name: str, entry: Entry | None, now: float) -> None:
+        """Let this stand under a name, with its holders, instead of whatever did; or nothing."""
+        before = self._entries.pop(name, None)
+        if before is not None:
+            self._counts[before.owner] -= 1
+            if not self._counts[before.owner]:
+                del self._counts[before.owner]
+            for session in before.holders:
+                self._held[session].discard(name)
+        if entry is None:
+            self._visits.pop(name, None)
+            return
+        self._entries[name] = entry
+        self._counts[entry.owner] = self._counts.get(entry.owner, 0) + 1
+        for session in entry.holders:
+            self._held.setdefault(session, set()).add(name)
+        self._visits.setdefault(name, now + limits.FILE_VISIT_SECONDS)
 
-    def remove(self, name: str) -> None:
-        """Forget a file, and who holds it."""
-        del self._files[name]
-        self._unsafe.discard(name)
-        user = self._users.pop(name)
-        self._counts[user] -= 1
-        if not self._counts[user]:
-            del self._counts[user]
-        for session in self._holders.pop(name, {}):
-            self._held[session].discard(name)
+    # -- Who holds what ------------------------------------------------------------------------
 
-    def hold(self, session: SessionId, name: str, chunks: Iterable[int], *, fetching: bool) -> None:
+    def can_hold(self, session: SessionId, name: str) -> bool:
+        """Whether a session may hold this too; what it holds is bounded."""
+        held = self._held.get(session, ())
+        return name in held or len(held) < limits.FILES_USER_MAX
+
+    def hold(
+        self, session: SessionId, name: str, chunks: Iterable[int], now: float, *, fetching: bool
+    ) -> None:
         """Note what a session's client can serve of a file; none of it is fine."""
+        entry = self._entries[name]
         numbers = tuple(sorted(set(chunks)))
         if numbers or fetching:
-            self._holders.setdefault(name, {})[session] = numbers
+            entry.holders[session] = numbers
             self._held.setdefault(session, set()).add(name)
-        elif session in self._holders.get(name, {}):
-            self._drop(session, name)
+        elif session in entry.holders:
+            self._drop(session, entry, now)
             self._held[session].discard(name)
 
-    def leave(self, session: SessionId) -> None:
+    def leave(self, session: SessionId, now: float) -> None:
         """A session has ended: it serves nothing any more."""
         for name in self._held.pop(session, ()):
-            self._drop(session, name)
+            self._drop(session, self._entries[name], now)
 
-    def _drop(self, session: SessionId, name: str) -> None:
-        holders = self._holders[name]
-        del holders[session]
-        if not holders:
-            del self._holders[name]
+    def _drop(self, session: SessionId, entry: Entry, now: float) -> None:
+        del entry.holders[session]
+        entry.left_at = now
 
     def holders(
         self, name: str, chunks: tuple[int, ...], *, fetchers: bool
@@ -104,10 +163,41 @@ class Catalogue:
 
         With ``fetchers``, also those who are fetching it and hold none.
         """
-        for session, held in sorted(self._holders.get(name, {}).items()):
+        entry = self._entries.get(name)
+        for session, held in sorted(entry.holders.items()) if entry is not None else ():
             wanted = tuple(chunk for chunk in held if chunk in chunks) if chunks else held
             if wanted or fetchers:
                 yield session, wanted
+
+    # -- Time ------------------------------------------------------------------------------------
+
+    def next_visit(self) -> float:
+        """When `visit` has something to do, in monotonic seconds."""
+        due = next(iter(self._visits.values()), NEVER)
+        return max(due, self._visited_at + limits.FILE_VISITS_PAUSE_SECONDS)
+
+    def visit(self, now: float) -> tuple[list[str], list[str]]:
+        """Look at the names whose turn it is, a bounded number of them.
+
+        Returns:
+            Those that are held, to be noted; and those that nobody has held for too long.
+        """
+        self._visited_at = now
+        held: list[str] = []
+        left: list[str] = []
+        for name, due in list(islice(self._visits.items(), limits.FILE_VISITS_MAX)):
+            if due > now:
+                break
+            del self._visits[name]
+            self._visits[name] = now + limits.FILE_VISIT_SECONDS
+            entry = self._entries[name]
+            if entry.holders:
+                if now - entry.noted_at >= limits.FILE_NOTE_SECONDS:
+                    entry.noted_at = now
+                    held.append(name)
+            elif now - entry.left_at >= self._keep_seconds and not entry.unsafe:
+                left.append(name)
+        return held, left
 
 
 def fault_of(file: File, chunks: tuple[int, ...]) -> str | None:

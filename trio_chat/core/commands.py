@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from ..errors import ErrorCode
 from ..protocol.messages import Delivery, Request
+from .orders import Order
 
 SessionId = int
 """Names a connection for ever: the server's node number, then a count."""
@@ -96,7 +97,7 @@ class MailboxLoaded(Struct, frozen=True, gc=False):
 
 
 class UsersChanged(Struct, frozen=True, gc=False):
-    """There are other accounts now; whoever is logged in stays so.
+    """There are other accounts now; whoever is logged in stays so, while they have one.
 
     Attributes:
         users: the names of all of them.
@@ -105,6 +106,13 @@ class UsersChanged(Struct, frozen=True, gc=False):
 
     users: frozenset[str]
     changed: frozenset[str] = frozenset()
+
+
+class Operate(Struct, frozen=True):
+    """The operator orders something; answered by `effects.Operated` with the same number."""
+
+    number: int
+    order: Order
 
 
 class Tick(Struct, frozen=True, gc=False):
@@ -125,6 +133,7 @@ Command = (
     | CommitFailed
     | MailboxLoaded
     | UsersChanged
+    | Operate
     | Tick
     | Stop
 )

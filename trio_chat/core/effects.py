@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from ..protocol.messages import Delivery, File, ServerMessage
 from .commands import SessionId
+from .orders import Outcome
 
 
 class Send(Struct, frozen=True):
@@ -69,7 +70,9 @@ class Commit(Struct, frozen=True, gc=False):
         messages: ``(recipient, delivery)`` to keep.
         acknowledged: ``(recipient, seq)``: forget this user's messages up to there.
         blocks: ``(blocker, blocked, True to block or False to unblock)``, in order.
-        files: ``(user, file)``: registered for the first time, by this user.
+        files: ``(owner, file)``: registered, or registered anew under its name.
+        dropped: the names of those that are no longer.
+        held: the names of those that somebody holds now.
     """
 
     number: int
@@ -77,6 +80,8 @@ class Commit(Struct, frozen=True, gc=False):
     acknowledged: tuple[tuple[str, int], ...]
     blocks: tuple[tuple[str, str, bool], ...]
     files: tuple[tuple[str, File], ...] = ()
+    dropped: tuple[str, ...] = ()
+    held: tuple[str, ...] = ()
 
 
 class LoadMailbox(Struct, frozen=True, gc=False):
@@ -85,4 +90,11 @@ class LoadMailbox(Struct, frozen=True, gc=False):
     user: str
 
 
-Effect = Send | SendMany | Admit | Close | CheckPassword | Commit | LoadMailbox
+class Operated(Struct, frozen=True, gc=False):
+    """What came of the operator's order of this number, see `commands.Operate`."""
+
+    number: int
+    outcome: Outcome
+
+
+Effect = Send | SendMany | Admit | Close | CheckPassword | Commit | LoadMailbox | Operated

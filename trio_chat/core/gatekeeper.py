@@ -41,6 +41,7 @@ class Gatekeeper:
 
     Attributes:
         is_stopping: after `stop`; nobody is let in any more.
+        logins_off: while the operator lets nobody in, what those are told; else empty.
     """
 
     def __init__(
@@ -56,6 +57,8 @@ class Gatekeeper:
         outgoing: Outgoing,
     ) -> None:
         self.is_stopping = False
+        self.logins_off = ""
+        self._users = users
         self._settings = settings
         self._lockouts = Lockouts(users, settings.block_seconds)
         self._attempts = Attempts(settings.logins_per_minute)
@@ -67,10 +70,40 @@ class Gatekeeper:
         self._post = post
         self._outgoing = outgoing
 
-    def change_users(self, users: Collection[str], changed: Collection[str]) -> None:
+    # -- What the operator does ------------------------------------------------------------------
+
+    def change_users(self, users: Collection[str], changed: Collection[str], now: float) -> None:
         """Other names have an account now, and some have another password."""
+        self._users = users
         self._lockouts.change_users(users)
         self._tokens.change_users(users, changed)
+        for user in [user for user in self._presence.online if user not in users]:
+            self._expel(user, ErrorCode.ACCOUNT_REMOVED, "", now)
+
+    def kick(self, user: str, text: str, now: float) -> bool:
+        """End a user's session, so that its client does not come back by itself.
+
+        Returns:
+            Whether there was one.
+        """
+        self._tokens.void(user)
+        if user not in self._presence.online:
+            return False
+        self._expel(user, ErrorCode.KICKED, text, now)
+        return True
+
+    def set_logins(self, on: bool, text: str) -> None:
+        """Let people log in, or nobody; what those are told who may not has a usual sentence."""
+        self.logins_off = "" if on else text or ErrorCode.LOGINS_OFF.text
+
+    def forget(self, user: str) -> None:
+        """Somebody has no account any more, and the next one of this name is another."""
+        self._presence.forget(user)
+
+    def _expel(self, user: str, code: ErrorCode, reason: str, now: float) -> None:
+        session = self._sessions.by_id[self._presence.online[user]]
+        text = f"{code.text}: {reason}" if reason else code.text
+        self.end(session, wire.Closed(session.code_for(code), text), now)
 
     # -- What the shell tells ----------------------------------------------------------------
 
@@ -101,7 +134,7 @@ class Gatekeeper:
             message = wire.Error(command.code, command.text)
         self.end(session, message, now)
 
-    def tick(self, command: commands.Tick, now: float) -> None:
+    def tick(self, now: float) -> None:
         """End the sessions whose time is up."""
         for session in self._sessions.expired(now):
             if session.phase is Phase.ONLINE:
@@ -142,12 +175,16 @@ class Gatekeeper:
             session.token = ""
         session.knows_codes = wire.CODES in request.capabilities
         session.phase = Phase.LOGIN
-        welcome = wire.Welcome(wire.PROTOCOL_VERSION, f"trio-chat/{__version__}")
+        server = f"trio-chat/{__version__}"
+        welcome = wire.Welcome(wire.PROTOCOL_VERSION, server, (wire.UNREGISTER,))
         self._outgoing.send(session.id, welcome)
 
     def login(self, session: Session, request: wire.Login, now: float) -> None:
         """Log in with a password, which has to be checked."""
         if self._refuse_attempt(session, now):
+            return
+        if self.logins_off:
+            self._refuse_login(session, ErrorCode.LOGINS_OFF, now)
             return
         if self._lockouts.is_blocked(request.user, now):
             self._refuse_login(session, ErrorCode.STILL_BLOCKED, now)
@@ -165,7 +202,7 @@ class Gatekeeper:
         if self._lockouts.is_blocked(user, now):
             if session is not None:
                 self._refuse_login(session, ErrorCode.STILL_BLOCKED, now)
-        elif not command.correct:
+        elif not command.correct or user not in self._users:  # it may be gone meanwhile
             blocked = self._lockouts.fail(user, now)
             if session is not None:
                 if blocked:
@@ -176,13 +213,16 @@ class Gatekeeper:
         else:
             self._lockouts.reset(user)
             if session is not None:
-                if user in self._presence.online:
+                if self.logins_off:
+                    self._refuse_login(session, ErrorCode.LOGINS_OFF, now)
+                elif user in self._presence.online:
                     self._refuse_login(session, ErrorCode.ALREADY_ONLINE, now)
                 else:
                     self._admit(session, user, now)
 
     def _refuse_login(self, session: Session, code: ErrorCode, now: float) -> None:
-        self.end(session, wire.Error(code, code.describe(), session.last_id), now)
+        text = self.logins_off if code is ErrorCode.LOGINS_OFF else code.text
+        self.end(session, wire.Error(session.code_for(code), text, session.last_id), now)
 
     def _refuse_attempt(self, session: Session, now: float) -> bool:
         """Count an attempt to log in; refuse it if there are too many from its address."""
@@ -203,6 +243,8 @@ class Gatekeeper:
         online = self._presence.online.get(user)
         if lost is None:
             self._outgoing.refuse(session.id, session.last_id, ErrorCode.INVALID_TOKEN)
+        elif online is None and self.logins_off:
+            self._refuse_login(session, ErrorCode.LOGINS_OFF, now)
         elif online is None:
             self._tokens.void(user)
             self._admit(session, user, now)
@@ -228,7 +270,7 @@ class Gatekeeper:
         self._outgoing.send(ghost.id, wire.Closed(code, code.describe()))
         self._outgoing.add(Close(ghost.id))
         self._sessions.remove(ghost)
-        self._catalogue.leave(ghost.id)
+        self._catalogue.leave(ghost.id, now)
         self._post.leave(ghost)
         self._presence.move(ghost.user, session.id)
         self._enter(session, ghost.user)
@@ -280,5 +322,5 @@ class Gatekeeper:
     def _leave(self, session: Session, now: float) -> None:
         self._presence.log_out(session.user, now)
         self._tokens.lose(session.user, session.id, now)
-        self._catalogue.leave(session.id)
+        self._catalogue.leave(session.id, now)
         self._post.leave(session)

@@ -12,10 +12,12 @@ were accepted before the last one that is due.
 from __future__ import annotations
 
 from .. import limits
-from ..protocol.messages import File
+from ..protocol.messages import Ok, Registered
+from .catalogue import Entry
 from .commands import SessionId
 from .effects import Commit
 from .mailboxes import Letter, Mailbox
+from .orders import Outcome
 
 NEVER = float("inf")
 
@@ -33,30 +35,46 @@ class BlockChange:
         self.id = id
 
 
-class NewFile:
-    """A file that was registered, answered when it is on disk."""
+class FileChange:
+    """A name of the catalogue that stands for something else, answered when that is on disk.
 
-    __slots__ = ("file", "id", "new", "reply_to", "user")
+    Attributes:
+        name: which.
+        before, after: what stood there, and what does; none for nothing. They are the same if
+            somebody only waits for an earlier change to be on disk.
+        reply_to, reply: who is answered, and what, if anybody is.
+    """
 
-    def __init__(self, user: str, file: File, new: bool, reply_to: SessionId, id: int):
-        self.new = new
-        self.user = user
-        self.file = file
+    __slots__ = ("after", "before", "name", "reply", "reply_to")
+
+    def __init__(
+        self,
+        name: str,
+        before: Entry | None,
+        after: Entry | None,
+        reply_to: SessionId,
+        reply: Registered | Ok | None,
+    ) -> None:
+        self.name = name
+        self.before = before
+        self.after = after
         self.reply_to = reply_to
-        self.id = id
+        self.reply = reply
 
 
 class Group:
     """What one commit holds."""
 
-    __slots__ = ("acknowledged", "blocks", "files", "letters", "number")
+    __slots__ = ("acknowledged", "blocks", "files", "held", "letters", "number", "orders")
 
     def __init__(self, number: int) -> None:
         self.number = number
         self.letters: list[Letter] = []
         self.acknowledged: dict[str, int] = {}
         self.blocks: list[BlockChange] = []
-        self.files: list[NewFile] = []
+        self.files: list[FileChange] = []
+        self.held: list[str] = []
+        self.orders: list[tuple[int, Outcome]] = []
 
 
 class Journal:
@@ -118,9 +136,20 @@ class Journal:
                 return change
         return None
 
-    def add_file(self, file: NewFile, now: float) -> None:
-        """Write a new file of the catalogue at once."""
-        self._gathering.files.append(file)
+    def add_file(self, change: FileChange, now: float) -> None:
+        """Write a change of the catalogue at once."""
+        self._gathering.files.append(change)
+        self.hurry(now)
+
+    def note_held(self, names: list[str], now: float) -> None:
+        """Write that somebody holds these files, with whatever is committed next."""
+        if names:
+            self._gathering.held += names
+            self.hurry(now + limits.CLEANUP_DELAY_SECONDS)
+
+    def answer_order(self, number: int, outcome: Outcome, now: float) -> None:
+        """Tell the operator when all that was ordered until now is on disk."""
+        self._gathering.orders.append((number, outcome))
         self.hurry(now)
 
     def acknowledged(self, user: str, seq: int, now: float) -> None:
@@ -133,19 +162,24 @@ class Journal:
         assert self.under_way is None
         group = self._gathering
         group.letters = self._take_due(now)
-        if not (group.letters or group.acknowledged or group.blocks or group.files):
+        if not (group.letters or group.acknowledged or group.blocks) and not (
+            group.files or group.held or group.orders
+        ):
             return None
         for letter in group.letters:
             letter.written = True
         self.unwritten -= len(group.letters)
         self.under_way = group
         self._gathering = Group(group.number + 1)
+        files = {change.name: change.after for change in group.files}  # the last one holds
         return Commit(
             group.number,
             tuple((letter.recipient, letter.delivery) for letter in group.letters),
             tuple(group.acknowledged.items()),
             tuple((change.blocker, change.blocked, change.on) for change in group.blocks),
-            tuple((entry.user, entry.file) for entry in group.files),
+            tuple((entry.owner, entry.file) for entry in files.values() if entry is not None),
+            tuple(name for name, entry in files.items() if entry is None),
+            tuple(group.held),
         )
 
     def _take_due(self, now: float) -> list[Letter]:
@@ -178,8 +212,8 @@ class Journal:
         self._gathering.blocks = []
         return changes
 
-    def take_back_files(self, group: Group) -> list[NewFile]:
-        """The files of a commit that failed, and those since, which may be the same."""
+    def take_back_files(self, group: Group) -> list[FileChange]:
+        """The changes of a commit that failed, and those since, which build on them."""
         files = [*group.files, *self._gathering.files]
         self._gathering.files = []
         return files

@@ -169,6 +169,30 @@ class PostOffice:
         if mailbox.sent < len(mailbox.letters):
             self._fill_window(session)
 
+    # -- Accounts go ---------------------------------------------------------------------------
+
+    def waiting(self, user: str) -> int:
+        """How many messages wait for a user."""
+        mailbox = self.mailboxes.get(user)
+        return len(mailbox) if mailbox is not None else 0
+
+    def forget(self, user: str, now: float) -> int | None:
+        """Delete the mail of somebody who has no account any more.
+
+        Returns:
+            How many messages that were; none if some are on their way to the disk just now, whose
+            senders have to be answered first, or are being read from there.
+        """
+        self._repetitions.forget(user)
+        mailbox = self.mailboxes.get(user)
+        if mailbox is None:
+            return 0
+        if mailbox.loading or mailbox.letters:
+            return None
+        del self.mailboxes[user]
+        self._journal.acknowledged(user, self.last_seq, now)
+        return mailbox.stored
+
     # -- The store's answers -------------------------------------------------------------------
 
     def committed(self, group: Group) -> None:

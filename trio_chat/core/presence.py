@@ -36,6 +36,10 @@ class Presence:
         del self.online[user]
         self._logouts[user] = now
 
+    def forget(self, user: str) -> None:
+        """Forget that somebody was online, who has no account any more."""
+        self._logouts.pop(user, None)
+
     def move(self, user: str, session: SessionId) -> None:
         """Note that a user goes on in another session; nobody has come or gone."""
         self.version += 1

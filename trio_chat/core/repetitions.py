@@ -53,6 +53,10 @@ class Repetitions:
     def __init__(self) -> None:
         self._histories: dict[str, dict[str, History]] = {}
 
+    def forget(self, user: str) -> None:
+        """Forget what somebody's clients have asked, who has no account any more."""
+        self._histories.pop(user, None)
+
     def history(self, user: str, client: str) -> History:
         """The history of this client, which is now the user's latest."""
         histories = self._histories.setdefault(user, {})

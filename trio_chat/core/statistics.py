@@ -12,8 +12,10 @@ class Statistics(Struct, frozen=True, gc=False):
         users_online: logged in.
         mailboxes_waiting: how many have messages in them that were not acknowledged.
         messages_waiting: in all of these, in memory or on disk.
+        logins_off: what those are told who want to log in and may not; empty if they may.
     """
 
     users_online: int
     mailboxes_waiting: int
     messages_waiting: int
+    logins_off: str = ""

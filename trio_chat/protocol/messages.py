@@ -26,6 +26,8 @@ TICKET_CHARACTERS = 32
 """What names an introduction: 128 random bits in hexadecimal digits."""
 RESUME = "resume"
 """The capability of a client that wants a `Token` at its login."""
+UNREGISTER = "unregister"
+"""The capability of a server that knows `Unregister`."""
 CODES = "codes"
 """The capability of a client that copes with codes of errors that it does not know."""
 
@@ -199,12 +201,25 @@ class Register(_Message, tag="register", frozen=True, gc=False):
 
     Attributes:
         fetching: whether the client is fetching the file, and so will have more of it soon.
+        replace: whether it takes the place of another file of the same name, if that is the
+            user's; only a person can want that.
     """
 
     id: Id
     file: File
     chunks: Chunks
     fetching: bool = False
+    replace: bool = False
+
+
+class Unregister(_Message, tag="unregister", frozen=True, gc=False):
+    """Serve a file no longer, and give its name up if it is the user's (section 3.5).
+
+    If others hold the file, the name becomes that of the first of them.
+    """
+
+    id: Id
+    name: str
 
 
 class Search(_Message, tag="search", frozen=True, gc=False):
@@ -253,6 +268,7 @@ Request = (
     | Listening
     | Introduce
     | Register
+    | Unregister
     | Search
     | Logout
     | Ack
@@ -263,7 +279,11 @@ Request = (
 
 
 class Welcome(_Message, tag="welcome", frozen=True, gc=False):
-    """The reply to `Hello`: what this server speaks."""
+    """The reply to `Hello`: what this server speaks.
+
+    Attributes:
+        capabilities: optional features that it understands: `UNREGISTER`.
+    """
 
     version: int
     server: str
@@ -383,12 +403,16 @@ class Announcement(_Message, tag="announcement", frozen=True, gc=False):
     """Somebody's `Broadcast`; its fields are those of a `Delivery`.
 
     It is sent once, but its sender's client may repeat it after a crash of the server.
+
+    Attributes:
+        operator: whether it is the server's operator who says it; ``sender`` is no user then.
     """
 
     sender: str = msgspec.field(name="from")
     client: str
     id: Id
     text: str
+    operator: bool = False
 
 
 class Presence(_Message, tag="presence", frozen=True, gc=False):
@@ -439,6 +463,7 @@ REPLY_TO: dict[type[Request], type[Reply]] = {
     Unblock: Ok,
     Introduce: Introduction,
     Register: Registered,
+    Unregister: Ok,
     Search: Found,
     Logout: Ok,
 }

@@ -10,6 +10,7 @@ hashing, syncing) is done by the command in its own process.
 
 from __future__ import annotations
 
+import secrets
 from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
@@ -19,6 +20,8 @@ import trio
 from msgspec import Struct
 
 from .. import limits
+from ..core.catalogue import Entry
+from ..core.orders import Announce, Order, Outcome
 from ..errors import FailureError
 from ..net.local import connect_local, listen_local
 from ..net.transport import ListenError
@@ -54,14 +57,43 @@ class Copied(Struct, frozen=True, tag="copied"):
     commit_seconds_max: float
 
 
+class AskFiles(Struct, frozen=True, tag="files"):
+    """Which files are registered, from this place in the list on? Answered by `Files`."""
+
+    start: int = 0
+
+
+class ListedFile(Struct, frozen=True):
+    """A registered file.
+
+    Attributes:
+        name, size: of the file.
+        owner: who has registered it.
+        holders: how many of those online hold some of it.
+        idle: for how many seconds nobody has held it.
+    """
+
+    name: str
+    size: int
+    owner: str
+    holders: int
+    idle: float
+
+
+class Files(Struct, frozen=True, tag="files"):
+    """Some registered files; none after the last one."""
+
+    files: list[ListedFile]
+
+
 class Failed(Struct, frozen=True, tag="failed"):
     """That did not work, for this reason."""
 
     text: str
 
 
-Question = AskStatus | AskCopy
-Answer = Status | Copied | Failed
+Question = AskStatus | AskCopy | AskFiles | Order
+Answer = Status | Copied | Files | Outcome | Failed
 
 _questions: msgspec.json.Decoder[Question] = msgspec.json.Decoder(Question)
 _answers: msgspec.json.Decoder[Answer] = msgspec.json.Decoder(Answer)
@@ -105,7 +137,10 @@ class Admin:
                 task_status.started()
                 await trio.serve_listeners(handle, [listener])
         except ListenError as error:
-            text = f"there will be no 'status' and no 'backup' while the server runs: {error}"
+            text = (
+                "there will be no 'status', 'backup' or other command of the operator while the"
+                f" server runs: {error}"
+            )
             alarm(note("admin_unavailable", text, reason=str(error)))
             task_status.started()
 
@@ -128,6 +163,17 @@ class Admin:
         """The answer to a question."""
         if isinstance(question, AskStatus):
             return self._health.status(self._hub.statistics, self._hub.connections)
+        if isinstance(question, AskFiles):
+            now = trio.current_time()
+            entries = self._hub.files(question.start, limits.FILES_LISTED_MAX)
+            return Files([_listed(entry, now) for entry in entries])
+        if isinstance(question, AskCopy):
+            return await self._copy(question)
+        if isinstance(question, Announce):
+            question = Announce(question.text, secrets.token_hex(8))
+        return await self._hub.obey(question)
+
+    async def _copy(self, question: AskCopy) -> Answer:
         if self._is_copying:
             return Failed("another backup is under way; try again when it has ended")
         self._is_copying = True
@@ -139,6 +185,11 @@ class Admin:
         finally:
             self._is_copying = False
         return Copied(self._health.store.slowest_since(commits))
+
+
+def _listed(entry: Entry, now: float) -> ListedFile:
+    idle = 0.0 if entry.holders else max(0.0, now - entry.left_at)
+    return ListedFile(entry.file.name, entry.file.size, entry.owner, len(entry.holders), idle)
 
 
 async def _cancel_at_end(stream: trio.SocketStream, scope: trio.CancelScope) -> None:

@@ -62,7 +62,8 @@ async def serve(
         StoreError: if the store cannot be read.
     """
     paces = Paces(requests_per_second, settings.idle_seconds) if requests_per_second else None
-    broker = Broker(accounts.credentials.users, settings, await store.restore())
+    restored = await store.restore()
+    broker = Broker(accounts.credentials.users, settings, restored, trio.current_time())
     hub = Hub(broker, log, paces)
     numbers = count(1)
     health = Health(alarm)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import resource
 import signal
@@ -24,12 +25,12 @@ from ..protocol import messages as wire
 from ..protocol.framing import encode_lines
 from ..storage.backup import DATABASE_NAME
 from ..storage.sqlite import open_sqlite
-from . import operations, passwd
+from . import operations, operator, passwd, removal
 from .accounts import Accounts, open_accounts
 from .admin import SOCKET_NAME
 from .app import serve
 from .log import FORMATS, Log, note, write_line
-from .options import parse_arguments
+from .options import default_data_dir, parse_arguments
 
 EXIT_FAILURE = 1
 EXIT_USAGE = 2
@@ -44,6 +45,15 @@ def _identity(options: argparse.Namespace) -> Identity:
     if options.cert is not None:
         return Identity(options.cert, options.key)
     return load_or_make(options.data_dir, "trio-chat server")
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    return Settings(
+        options.block_duration,
+        options.timeout,
+        options.logins_per_minute,
+        options.keep_files * 86400.0 or math.inf,
+    )
 
 
 async def _obey_signals(stop: trio.Event, accounts: Accounts) -> NoReturn:
@@ -79,6 +89,7 @@ async def _run(options: argparse.Namespace, accounts: Accounts) -> None:
         store = await open_sqlite(options.data_dir / DATABASE_NAME)  # and lock the directory
         patience = trio.CancelScope(shield=True)  # it outlives the rest, however that ends
         nursery.start_soon(_within, patience, partial(_leave_a_stuck_disk, stop, write_log))
+        removal.note_credentials(options.data_dir, options.credentials)
         try:
             # Made only by who has the lock: another start might replace the key of this one.
             context = server_context(_identity(options))
@@ -87,7 +98,7 @@ async def _run(options: argparse.Namespace, accounts: Accounts) -> None:
                 TcpListener(options.port, options.host, acceptor, crowd),
                 store,
                 accounts,
-                Settings(options.block_duration, options.timeout, options.logins_per_minute),
+                _settings(options),
                 requests_per_second=options.rate,
                 stop=stop,
                 admin=options.data_dir / SOCKET_NAME,
@@ -126,12 +137,16 @@ def _fingerprint(options: argparse.Namespace) -> None:
 
 
 def _passwd(options: argparse.Namespace) -> None:
+    path = options.credentials
+    directories = [options.data_dir]
+    if options.data_dir is None:
+        directories = removal.directories_of(path, default_data_dir("").parent)
     if options.hash_all:
-        _say(passwd.hash_all(options.credentials))
+        _say(passwd.hash_all(path))
     elif options.remove is not None:
-        _say(passwd.remove(options.credentials, options.remove))
+        _say(passwd.remove(path, options.remove, directories, keep_mail=options.keep_mail))
     else:
-        _say(passwd.set_password(options.credentials, options.user))
+        _say(passwd.set_password(path, options.user, directories))
 
 
 def _backup(options: argparse.Namespace) -> None:
@@ -146,6 +161,26 @@ def _status(options: argparse.Namespace) -> None:
     _say(operations.tell_status(options.data_dir, as_json=options.json))
 
 
+def _kick(options: argparse.Namespace) -> None:
+    _say(operator.kick(options.data_dir, options.user, options.message))
+
+
+def _announce(options: argparse.Namespace) -> None:
+    _say(operator.announce(options.data_dir, options.text))
+
+
+def _logins(options: argparse.Namespace) -> None:
+    _say(operator.set_logins(options.data_dir, options.state == "on", options.message))
+
+
+def _files(options: argparse.Namespace) -> None:
+    directory, name, owner = options.data_dir, options.remove, options.remove_all_of
+    if name or owner:
+        _say(operator.remove_files(directory, name, owner))
+    else:
+        _say(operator.list_files(directory, options.user, as_json=options.json))
+
+
 _COMMANDS = {
     "serve": _serve,
     "fingerprint": _fingerprint,
@@ -153,6 +188,10 @@ _COMMANDS = {
     "backup": _backup,
     "restore": _restore,
     "status": _status,
+    "kick": _kick,
+    "announce": _announce,
+    "logins": _logins,
+    "files": _files,
 }
 
 

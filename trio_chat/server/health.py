@@ -42,6 +42,7 @@ class Status(Struct, frozen=True, tag="status"):
         loop_lag_max: at most.
         memory_bytes: resident; the most that it ever was where the system tells no more.
         open_files: sockets too; none where the system does not tell.
+        logins_off: while nobody may log in, what those are told who try; else empty.
     """
 
     version: str
@@ -59,6 +60,7 @@ class Status(Struct, frozen=True, tag="status"):
     loop_lag_max: float
     memory_bytes: int
     open_files: int | None
+    logins_off: str = ""
 
 
 class StoreHealth:
@@ -161,6 +163,7 @@ class Health:
             loop_lag_max=max(self._lags, default=0.0),
             memory_bytes=_memory_bytes(),
             open_files=_open_files(),
+            logins_off=statistics.logins_off,
         )
 
 

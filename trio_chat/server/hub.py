@@ -20,9 +20,11 @@ import trio
 from .. import limits
 from ..core import effects
 from ..core.broker import Broker
+from ..core.catalogue import Entry
 from ..core.commands import (
     Command,
     MailboxLoaded,
+    Operate,
     Requests,
     SessionFailed,
     SessionId,
@@ -30,6 +32,7 @@ from ..core.commands import (
     session_name,
 )
 from ..core.effects import Commit, LoadMailbox
+from ..core.orders import Order, Outcome
 from ..core.shares import counted_by_sender
 from ..core.statistics import Statistics
 from ..errors import ErrorCode
@@ -81,6 +84,8 @@ class Hub:
         self._batch: Batch | None = None
         self._batch_sessions: Sequence[SessionId] = ()
         self._now = 0.0
+        self._order_count = 0
+        self._orders: dict[int, trio.MemorySendChannel[Outcome]] = {}
         self.stopped = trio.Event()
 
     async def submit(self, command: Command) -> None:
@@ -91,6 +96,17 @@ class Hub:
             self._submit.send_nowait(command)
         except trio.WouldBlock:
             await self._submit.send(command)
+
+    async def obey(self, order: Order) -> Outcome:
+        """Have the broker carry out an order of the operator; return what came of it."""
+        self._order_count += 1
+        number = self._order_count
+        self._orders[number], outcomes = trio.open_memory_channel[Outcome](1)
+        try:
+            await self.submit(Operate(number, order))
+            return await outcomes.receive()
+        finally:
+            del self._orders[number]
 
     def attach(self, connection: Connection) -> None:
         """Begin to send to a connection."""
@@ -112,6 +128,10 @@ class Hub:
     def statistics(self) -> Statistics:
         """What the broker holds."""
         return self._broker.statistics
+
+    def files(self, start: int, size: int) -> list[Entry]:
+        """See `Catalogue.page`."""
+        return self._broker.files(start, size)
 
     async def run(self) -> None:
         """Handle commands until cancelled."""
@@ -285,6 +305,11 @@ class Hub:
             # The disk hangs, and more have logged in and gone meanwhile than can be online.
             self._own.append(MailboxLoaded(effect.user, None))
 
+    def _operated(self, effect: effects.Operated) -> None:
+        waiting = self._orders.get(effect.number)
+        if waiting is not None:  # whoever has ordered it may be gone
+            waiting.send_nowait(effect.outcome)
+
     _EFFECTS: ClassVar[dict[type, Callable[[Hub, Any], None]]] = {
         effects.Send: _send,
         effects.SendMany: _send_many,
@@ -293,6 +318,7 @@ class Hub:
         effects.CheckPassword: _check_password,
         effects.Commit: _commit,
         effects.LoadMailbox: _load_mailbox,
+        effects.Operated: _operated,
     }
 
     # -- Log ---------------------------------------------------------------------------------

@@ -7,12 +7,12 @@ from pathlib import Path
 import msgspec
 import trio
 
-from .. import limits
 from ..errors import FailureError
 from ..storage.backup import Contents, back_up, copy_at_rest, restore
 from ..storage.store import InUseError
 from .admin import SOCKET_NAME, AskCopy, AskStatus, Copied, NobodyAnswersError, ask
 from .health import Status
+from .operator import ask_server, count
 
 
 def save(directory: Path, path: Path) -> str:
@@ -80,27 +80,10 @@ def tell_status(directory: Path, *, as_json: bool) -> str:
     Raises:
         FailureError: if none answers.
     """
-    try:
-        status = trio.run(_ask_status, directory / SOCKET_NAME)
-    except NobodyAnswersError:
-        raise FailureError(
-            f"no server answers at {directory / SOCKET_NAME}; is it running, with this data"
-            " directory, as this user?"
-        ) from None
-    except trio.TooSlowError:
-        raise FailureError(
-            f"the server did not answer within {limits.ADMIN_SECONDS_MAX:.0f} seconds"
-        ) from None
+    status = ask_server(directory, AskStatus(), Status)
     if as_json:
         return msgspec.json.encode(status).decode()
     return "\n".join(f"{name:<12} {text}" for name, text in _rows(status))
-
-
-async def _ask_status(path: Path) -> Status:
-    with trio.fail_after(limits.ADMIN_SECONDS_MAX):
-        answer = await ask(path, AskStatus())
-    assert isinstance(answer, Status)
-    return answer
 
 
 def _rows(status: Status) -> list[tuple[str, str]]:
@@ -113,12 +96,13 @@ def _rows(status: Status) -> list[tuple[str, str]]:
         ("uptime", _duration(status.uptime)),
         (
             "online",
-            f"{_count(status.users_online, 'user')}, {_count(status.connections, 'connection')}",
+            f"{count(status.users_online, 'user')}, {count(status.connections, 'connection')}",
         ),
+        ("logins", f"OFF: {status.logins_off}" if status.logins_off else "on"),
         (
             "waiting",
-            f"{_count(status.messages_waiting, 'message')} in"
-            f" {_count(status.mailboxes_waiting, 'mailbox', 'mailboxes')}",
+            f"{count(status.messages_waiting, 'message')} in"
+            f" {count(status.mailboxes_waiting, 'mailbox', 'mailboxes')}",
         ),
         ("store", store),
         ("commits", f"{last} the last, {p99} p99 of the last {status.commits:,}"),
@@ -134,13 +118,9 @@ def _rows(status: Status) -> list[tuple[str, str]]:
 
 def _told(contents: Contents) -> str:
     return (
-        f"{_count(contents.messages, 'message')}, {_count(contents.blocks, 'block')} and"
-        f" {_count(contents.files, 'registered file')}"
+        f"{count(contents.messages, 'message')}, {count(contents.blocks, 'block')} and"
+        f" {count(contents.files, 'registered file')}"
     )
-
-
-def _count(number: int, one: str, many: str = "") -> str:
-    return f"{number:,} {one if number == 1 else many or f'{one}s'}"
 
 
 def _mebibytes(number: int) -> str:
@@ -155,4 +135,4 @@ def _duration(seconds: float) -> str:
     minutes, left = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     days, hours = divmod(hours, 24)
-    return f"{_count(days, 'day')} {hours:02}:{minutes:02}:{left:02}"
+    return f"{count(days, 'day')} {hours:02}:{minutes:02}:{left:02}"

@@ -92,7 +92,7 @@ def _serve_parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="trio-chat-server",
         description="The server of trio-chat, an instant messenger for terminals. See also"
-        " 'COMMAND --help' for the commands fingerprint, passwd, backup, restore and status.",
+        f" 'COMMAND --help' for the commands {', '.join(_PARSERS)}.",
         allow_abbrev=False,
     )
     parser.add_argument("port", metavar="PORT", type=_port, help="TCP port to listen on")
@@ -167,6 +167,11 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
             limits.REQUESTS_PER_SECOND_MAX,
             "requests a second at which one user is read in the long run",
         ),
+        (
+            "--keep-files",
+            round(limits.FILE_KEPT_SECONDS / 86400),
+            "days for which the name of a registered file is kept that nobody online holds",
+        ),
     ):
         parser.add_argument(
             option,
@@ -222,17 +227,75 @@ def _status_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _kick_parser() -> argparse.ArgumentParser:
+    parser = _parser_of(
+        "kick",
+        "End a user's session on a running server. Its client does not come back by itself; the"
+        " user can log in again, unless you remove the account with 'passwd --remove USER'.",
+    )
+    parser.add_argument("user", metavar="USER", help="whose session to end")
+    parser.add_argument("--message", metavar="TEXT", default="", help="what to tell them")
+    return parser
+
+
+def _announce_parser() -> argparse.ArgumentParser:
+    parser = _parser_of(
+        "announce", "Tell something to everybody who is online; it is shown as the operator's."
+    )
+    parser.add_argument("text", metavar="TEXT", help="what to tell, in quotes")
+    return parser
+
+
+def _logins_parser() -> argparse.ArgumentParser:
+    parser = _parser_of(
+        "logins",
+        "Let nobody log in for a while, or let them in again. Whoever is online stays. It holds"
+        " until the server's next start; 'status' tells.",
+    )
+    parser.add_argument("state", choices=["on", "off"], help="whether people can log in")
+    parser.add_argument("--message", metavar="TEXT", default="", help="what to tell those who try")
+    return parser
+
+
+def _files_parser() -> argparse.ArgumentParser:
+    parser = _parser_of(
+        "files",
+        "List the files that are registered with a running server, or remove some from the list."
+        " Only names are removed: the files lie with those who share them.",
+    )
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--user", metavar="USER", default="", help="only those of this user")
+    what.add_argument("--remove", metavar="NAME", default="", help="remove this name")
+    what.add_argument(
+        "--remove-all-of", metavar="USER", default="", help="remove all names of this user"
+    )
+    parser.add_argument("--json", action="store_true", help="list one JSON object a line")
+    return parser
+
+
 def _passwd_parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="trio-chat-server passwd",
         description="Add a user, change a password, or remove a user. Passwords are kept as"
-        " argon2id hashes. A running server takes notice by itself.",
+        " argon2id hashes. A running server takes notice by itself. With a user go their session,"
+        " the messages that wait for them, their blocks, and the files that they have registered.",
         allow_abbrev=False,
     )
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("user", metavar="USER", nargs="?", help="whose password to set")
     what.add_argument("--remove", metavar="USER", help="remove this user")
     what.add_argument("--hash-all", action="store_true", help="hash all passwords that are not yet")
+    parser.add_argument(
+        "--keep-mail",
+        action="store_true",
+        help="with --remove: delete nothing of what waits for the user, and tell how much that is",
+    )
+    parser.add_argument(
+        "--data-dir",
+        metavar="DIR",
+        type=_path,
+        help="of the server concerned (default: those in the usual place that use the file)",
+    )
     _add_credentials(parser)
     parser.set_defaults(command="passwd")
     return parser
@@ -244,6 +307,10 @@ _PARSERS = {
     "backup": _backup_parser,
     "restore": _restore_parser,
     "status": _status_parser,
+    "kick": _kick_parser,
+    "announce": _announce_parser,
+    "logins": _logins_parser,
+    "files": _files_parser,
 }
 
 

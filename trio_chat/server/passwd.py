@@ -9,10 +9,12 @@ from __future__ import annotations
 import getpass
 import os
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from ..errors import FailureError, UsageError
+from . import removal
 from .credentials import (
     BOM,
     HASH_PREFIX,
@@ -23,8 +25,14 @@ from .credentials import (
 )
 
 
-def set_password(path: Path, user: str) -> str:
+def set_password(path: Path, user: str, directories: Sequence[Path] = ()) -> str:
     """Ask for a password, and keep its hash; return what was done, for people.
+
+    Args:
+        path: of the credentials file.
+        user: whose password it is.
+        directories: the data of the servers that use the file; if mail for a new user lies there
+            from an earlier account, that is told.
 
     Raises:
         UsageError: if the name, the password or the file is malformed.
@@ -39,15 +47,25 @@ def set_password(path: Path, user: str) -> str:
     existed = user in file.entries
     file.entries[user] = entry
     file.write()
-    return f"{'Changed the password of' if existed else 'Added'} {user} in {path}."
+    done = f"{'Changed the password of' if existed else 'Added'} {user} in {path}."
+    return done if existed else done + removal.tell_waiting(directories, user)
 
 
-def remove(path: Path, user: str) -> str:
+def remove(
+    path: Path, user: str, directories: Sequence[Path] = (), *, keep_mail: bool = False
+) -> str:
     """Remove an account; return what was done, for people.
+
+    Args:
+        path: of the credentials file.
+        user: whose account it is.
+        directories: the data of the servers that use the file, from which the user's mail,
+            blocks and registered files are deleted.
+        keep_mail: delete nothing there, and tell how much it is.
 
     Raises:
         UsageError: if there is no such account, or it is the last one.
-        FailureError: if the file can't be read or written.
+        FailureError: if the file can't be read or written, or something could not be deleted.
     """
     file = _File(path)
     if file.entries.pop(user, None) is None:
@@ -55,7 +73,11 @@ def remove(path: Path, user: str) -> str:
     if not file.entries:
         raise UsageError(f"{user} is the last user in {path}, and a server needs one")
     file.write()
-    return f"Removed {user} from {path}."
+    done = f"Removed {user} from {path}."
+    try:
+        return f"{done}\n{removal.forget(directories, user, keep=keep_mail)}"
+    except FailureError as error:
+        raise FailureError(f"{done} {error}") from error
 
 
 def hash_all(path: Path) -> str:

@@ -59,7 +59,9 @@ class MemoryStore:
                 self._blocks.pop((blocker, blocked), None)
 
         for user, file in commit.files:
-            self._files.setdefault(file.name, (user, file))
+            self._files[file.name] = (user, file)
+        for name in commit.dropped:
+            self._files.pop(name, None)
 
     async def load(self, user: str) -> tuple[Delivery, ...]:
         await trio.lowlevel.checkpoint()

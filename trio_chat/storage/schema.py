@@ -40,6 +40,11 @@ CREATE TABLE files (
     root        BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
 """,
+    # When somebody held it last, in seconds since 1970.
+    """
+ALTER TABLE files ADD COLUMN held_at INTEGER NOT NULL DEFAULT 0;
+UPDATE files SET held_at = unixepoch();
+""",
 )
 """What each version adds to the one before."""
 

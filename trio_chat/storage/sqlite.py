@@ -37,11 +37,15 @@ SELECT recipient, CAST(sender AS BLOB), count(*), sum(octet_length(text)) FROM m
 GROUP BY recipient, sender
 """
 _BLOCK = "INSERT OR IGNORE INTO blocks (blocker, blocked) VALUES (?, ?)"
-_ADD_FILE = """
-INSERT OR IGNORE INTO files (user, name, size, chunks, piece_bytes, root)
-VALUES (?, ?, ?, ?, ?, ?)
+_PUT_FILE = """
+INSERT OR REPLACE INTO files (user, name, size, chunks, piece_bytes, root, held_at)
+VALUES (?, ?, ?, ?, ?, ?, unixepoch())
 """
-_FILES = "SELECT user, name, size, chunks, piece_bytes, root FROM files"
+_DROP_FILE = "DELETE FROM files WHERE name = ?"
+_NOTE_FILE = "UPDATE files SET held_at = unixepoch() WHERE name = ?"
+_FILES = """
+SELECT max(0, unixepoch() - held_at), user, name, size, chunks, piece_bytes, root FROM files
+"""
 _UNBLOCK = "DELETE FROM blocks WHERE blocker = ? AND blocked = ?"
 
 
@@ -97,12 +101,19 @@ class SqliteStore:
             # A damaged name must not keep the server from starting: its mailbox tells of it.
             name = cast("bytes", sender).decode(errors="replace")
             box[name] = cast("int", count), cast("int", size)
+        files: list[tuple[str, File]] = []
+        idle_seconds: dict[str, float] = {}
+        for idle, user, *file in execute(_FILES):
+            files.append((cast("str", user), File(*file)))
+            if idle:
+                idle_seconds[files[-1][1].name] = cast("float", idle)
         return Restored(
             last_seq=cast("int", last_seq),
             blocks=cast(
                 "list[tuple[str, str]]", execute("SELECT blocker, blocked FROM blocks").fetchall()
             ),
-            files=[(cast("str", user), File(*file)) for user, *file in execute(_FILES)],
+            files=files,
+            idle_seconds=idle_seconds,
             waiting=waiting,
         )
 
@@ -119,12 +130,14 @@ class SqliteStore:
             for blocker, blocked, on in commit.blocks:
                 self._database.execute(_BLOCK if on else _UNBLOCK, (blocker, blocked))
             self._database.executemany(
-                _ADD_FILE,
+                _PUT_FILE,
                 (
                     (user, file.name, file.size, file.chunks, file.piece_bytes, file.root)
                     for user, file in commit.files
                 ),
             )
+            self._database.executemany(_DROP_FILE, ((name,) for name in commit.dropped))
+            self._database.executemany(_NOTE_FILE, ((name,) for name in commit.held))
 
     def _load(self, user: str) -> tuple[Delivery, ...]:
         rows = self._database.execute(

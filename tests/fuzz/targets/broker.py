@@ -13,7 +13,7 @@ from tests.core.playbook import DictStore
 from tests.fuzz.forgery import NAMES, forge
 from tests.fuzz.reader import Reader
 from trio_chat import limits
-from trio_chat.core import commands, effects
+from trio_chat.core import commands, effects, orders
 from trio_chat.core.beginning import Settings
 from trio_chat.core.broker import Broker
 from trio_chat.core.commands import Command, SessionId
@@ -28,6 +28,7 @@ SMALL = {
     "MAILBOX_MESSAGES_MAX": 4,
     "UNSAFE_MESSAGES_MAX": 6,
     "FILES_USER_MAX": 2,
+    "FILES_MAX": 4,
     "FAILED_NAMES_MAX": 2,
     "CLIENTS_REMEMBERED_MAX": 2,
 }
@@ -158,6 +159,20 @@ class World:
         users = frozenset(sorted(USERS)[self.reader.below(4) :])
         self.handle(commands.UsersChanged(users, users if self.reader.below(2) else frozenset()))
 
+    def operate(self) -> None:
+        user, name = self.reader.pick(NAMES), self.reader.pick(("a", "b", "a.bin"))
+        choice: tuple[orders.Order, ...] = (
+            orders.Kick(user, "why"),
+            orders.Announce("text", "key"),
+            orders.SetLogins(on=True),
+            orders.SetLogins(on=False),
+            orders.RemoveFiles(name=name),
+            orders.RemoveFiles(owner=user),
+            orders.ForgetUser(user),
+            orders.ForgetUser(user, keep=True),
+        )
+        self.handle(commands.Operate(1, self.reader.pick(choice)))
+
     def stop(self) -> None:
         self.handle(commands.Stop())
 
@@ -173,6 +188,7 @@ _EVENTS: tuple[Callable[[World], None], ...] = (
     *(World.end_commit,) * 2,
     *(World.wait, World.end_load, World.answer_check, World.connect, World.close),
     *(World.be_slow, World.change_users, World.stop, World.crash),
+    World.operate,
 )
 
 
