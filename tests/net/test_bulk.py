@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import ssl
 import struct
@@ -164,6 +165,17 @@ async def test_garbage_breaks_the_connection(identities: tuple[Identity, Identit
         socket.socket.send(hans._sock, b"\x17\x03\x03\x00\x20" + b"?" * 32)
         with pytest.raises(trio.BrokenResourceError):
             await luke.receive()
+
+
+async def test_what_there_was_no_room_for_does_not_count_as_nothing(
+    identities: tuple[Identity, Identity],
+) -> None:
+    async with connected(identities) as (hans, luke), trio.open_nursery() as nursery:
+        nursery.start_soon(hans.send_all, os.urandom(1024 * 1024))
+        received, room = 0, memoryview(bytearray(1000))
+        while received < 1024 * 1024:
+            received += await luke.receive_into(room)
+            assert luke._wasted <= 16 * 1024
 
 
 async def test_a_peer_that_sends_records_without_content_is_cut_off(

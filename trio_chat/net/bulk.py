@@ -65,16 +65,20 @@ class BulkTlsTransport(TlsTransport):
         """Decrypt what was received, as far as there is room for it."""
         filled, room = 0, len(buffer)
         while filled < room and (self.has_early_input or self._received) and not self._at_end:
-            given = 0
             if not self.has_early_input:
-                data = self._received[:_SLICE_BYTES]
+                self._incoming.write(self._received[:_SLICE_BYTES])
                 self._received = self._received[_SLICE_BYTES:]
-                self._incoming.write(data)
-                self.has_early_input, given = True, len(data)
+                self.has_early_input = True
+            left = self._left
             brought, records = self._read_records(buffer[filled:])
-            self._count(given, brought, records)
+            self._count(left - self._left, brought, records)
             filled += brought
         return filled
+
+    @property
+    def _left(self) -> int:
+        """How many bytes TLS has that were not asked for yet."""
+        return self._incoming.pending + self._tls.pending()
 
     def _read_records(self, buffer: memoryview) -> tuple[int, int]:
         """Take what TLS has, as far as there is room: so many bytes, in so many records.
