@@ -24,12 +24,13 @@ import msgspec
 import trio
 
 from trio_chat.client.chat import Chat
+from trio_chat.client.exchange import Received
 from trio_chat.client.files.transfers import FileOptions
 from trio_chat.client.known_hosts import FILE_NAME, KnownHosts
 from trio_chat.client.notice import Notice
 from trio_chat.client.peering import TlsPeering
 from trio_chat.client.security import Fingerprints
-from trio_chat.client.session import Received, Session, UnreachableError
+from trio_chat.client.session import Session, UnreachableError
 from trio_chat.client.state import identity_directory
 from trio_chat.client.status import Status
 from trio_chat.errors import FailureError

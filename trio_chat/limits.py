@@ -259,11 +259,15 @@ others need some too."""
 PEER_CONNECT_SECONDS_MAX = 10.0
 """From asking for an introduction to the first line of the other peer."""
 
+LINKS_STARTING_MAX = 64
+"""Private links that a client makes at a time; the next `startprivate` waits for one of them."""
+
 PEER_ANSWER_SECONDS_MAX = 15.0
 """How long a peer may take to acknowledge a private message, before it counts as gone."""
 
 PRIVATE_UNANSWERED_MAX = 256
-"""Private messages on their way to one peer; who types more waits for acknowledgements."""
+"""Private messages on their way to one peer, and lines that wait for the link to be made; who
+types more waits for acknowledgements."""
 
 # -- The client ------------------------------------------------------------------------
 REQUESTS_UNANSWERED_MAX = 256
@@ -369,6 +373,17 @@ NEWS_SECONDS = 0.03
 SOURCES_MAX = 30
 """Holders from whom one file is fetched at a time."""
 
+DOWNLOADS_ACTIVE_MAX = 16
+"""Downloads of one client that go on at a time; the next one waits for its turn. With all their
+sources they stay below the files that most systems let a program open."""
+
+READINGS_ACTIVE_MAX = 4
+"""Files that are read and hashed at a time to be registered: more would only be slower."""
+
+TRANSFERS_MAX = 1000
+"""Downloads and registrations of one client that are under way or wait for their turn; the line
+that asks for one more waits."""
+
 SEARCH_SECONDS = 10.0
 """How often a download asks the server for more holders."""
 
@@ -428,4 +443,5 @@ assert KEYS_REMEMBERED_MAX > MAILBOX_MESSAGES_MAX + REQUESTS_UNANSWERED_MAX, (
 assert ADMIN_LINE_BYTES_MAX > FILES_LISTED_MAX * (
     6 * FILE_NAME_BYTES_MAX + 2 * NAME_BYTES_MAX + 256
 ), "whatever their names are"
+assert DOWNLOADS_ACTIVE_MAX * SOURCES_MAX + PEER_CONNECTIONS_MAX < 1000
 assert UPLOADS_WAITING_MAX > WINDOW_PIECES_MAX, "who keeps to the window is never refused"

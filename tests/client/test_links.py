@@ -532,7 +532,72 @@ async def test_a_second_signal_does_not_wait_for_a_peer_that_does_not_answer(
     await party.settle(10)
 
 
+async def test_a_person_goes_on_while_a_link_is_made_and_nothing_is_lost_at_the_logout(
+    party: Party, autojump_clock: MockClock
+) -> None:
+    party.network.delay_seconds = 2.0
+    hans, luke = await party.join("hans", "luke")
+    before = trio.current_time()
+    hans.type("startprivate luke", "private luke hey dude", "whoelse")
+    await hans.sees("luke")
+    assert trio.current_time() == before
+    hans.type("logout")
+    await luke.sees("hans(private): hey dude", "hans logged out")
+    assert await hans.end() == 0
+    await hans.sees(STARTED + "luke")
+
+
+async def test_who_leaves_before_a_link_is_made_learns_what_was_not_sent(
+    party: Party, autojump_clock: MockClock
+) -> None:
+    party.network.delay_seconds = 9.0
+    hans, luke = await party.join("hans", "luke")
+    hans.type("startprivate luke", "private luke one", "private luke two", "logout")
+    assert await hans.end() == 0
+    await hans.sees("Error. Your last 2 private messages to luke may not have arrived")
+    await luke.sees("hans logged out")
+
+
+async def test_what_is_said_to_a_link_on_its_way_keeps_its_order(
+    party: Party, autojump_clock: MockClock
+) -> None:
+    party.network.delay_seconds = 2.0
+    hans, luke = await party.join("hans", "luke")
+    hans.type("startprivate luke", "private luke one", "stopprivate luke", "startprivate luke")
+    hans.type("private luke two", "startprivate luke")
+    await hans.sees(STARTED + "luke", "Stop private messaging with luke", STARTED + "luke")
+    await hans.sees("Error. Private messaging with luke already started")
+    await luke.sees(
+        "hans(private): one", "hans has stopped private messaging", "hans(private): two"
+    )
+
+
+async def test_so_many_links_are_made_at_a_time(
+    party: Party, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "LINKS_STARTING_MAX", 1)
+    party.network.delay_seconds = 2.0
+    hans, *_ = await party.join("hans", "luke", "yoda")
+    hans.type("startprivate luke", "startprivate yoda", "whoelse")
+    await hans.sees(STARTED + "luke", "luke", "yoda", STARTED + "yoda")
+
+
 # -- Redirected input ------------------------------------------------------------------------
+
+
+async def test_a_script_is_answered_while_a_link_is_made(
+    party: Party, autojump_clock: MockClock
+) -> None:
+    party.network.delay_seconds = 2.0
+    (luke,) = await party.join("luke")
+    hans = await party.open("hans", interactive=False)
+    await hans.log_in()
+    await luke.sees("hans logged in")
+    hans.type("startprivate luke", "private luke hi", "whoelse", "wait", "private luke all done")
+    await hans.sees("luke", STARTED + "luke")
+    hans.type("logout")
+    await luke.sees("hans(private): hi", "hans(private): all done", "hans logged out")
+    assert await hans.end() == 0
 
 
 async def test_a_script_starts_sends_and_waits_for_acknowledgements(
@@ -581,7 +646,7 @@ async def test_a_start_at_the_very_end_is_no_start(autojump_clock: MockClock) ->
         with trio.CancelScope(shield=True):
             await wait_all_tasks_blocked()
         try:
-            await links.start("hans", wait=False)
+            await links.start("hans")
         finally:
             ended = isinstance(sys.exc_info()[1], trio.Cancelled)
     assert ended

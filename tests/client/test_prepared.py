@@ -32,7 +32,10 @@ async def test_commands_are_entered_and_then_the_input_ends() -> None:
     person = ScriptedTerminal()
     terminal = PreparedTerminal(person, Answers("hans", "solo", ("whoelse", "help")))
     assert not terminal.interactive
-    assert [await terminal.read_line() for _ in range(3)] == ["whoelse", "help", None]
+    lines = [await terminal.read_line() for _ in range(4)]
+    assert lines == ["whoelse", "wait", "help", None], "each when the one before is done"
+    await terminal.show([render.waited()])
+    assert person.notices == [], "nobody has entered that"
     assert await terminal.ask("Password: ", secret=True) == "solo"
     person.type("again")
     assert await terminal.ask("Password: ", secret=True) == "again", "there is somebody to ask"

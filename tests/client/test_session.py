@@ -6,7 +6,8 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from trio_chat import limits
 from trio_chat.client.connection import ConnectionLost
-from trio_chat.client.session import Exchange, Received, Session, UnreachableError
+from trio_chat.client.exchange import Exchange, Received
+from trio_chat.client.session import Session, UnreachableError
 from trio_chat.errors import ErrorCode, FailureError, ProtocolViolation
 from trio_chat.protocol import messages as wire
 

@@ -47,6 +47,7 @@ from ..protocol import messages as wire
 from . import grammar, render
 from .commands import Commands
 from .connection import ConnectionLost
+from .exchange import Exchange, Received
 from .files.fetch import ConnectError
 from .files.shelf import Shelf
 from .files.transfers import FileOptions, Transfers
@@ -56,7 +57,7 @@ from .notice import Notice
 from .peering import Peering
 from .reconnect import is_passing, reconnect
 from .roster import Roster
-from .session import Exchange, Received, Session, UnreachableError
+from .session import Session, UnreachableError
 from .shown import Key, ShownKeys
 from .state import keys_path, shelf_path
 from .status import Board, Line
@@ -221,9 +222,10 @@ class Chat:
             return ending
         notices = self._with_unanswered(ending).notices
         self._links.alone = True
-        self._session.close()
+        asides = self._session.close()
         self._board.update(line=Line.GONE, online=None)
-        await self._terminal.show([*notices, render.peers_go_on()])
+        # The client's own answers stand behind what was not answered, and that is told first.
+        await self._terminal.show([*notices, *asides, render.peers_go_on()])
         await self._links.wait_empty()
         await self._transfers.wait_unused()
         return Ending(1)
@@ -240,6 +242,9 @@ class Chat:
                     self._shown.add(keys)
                 await self._show_notice()
                 self._session.shown(batch)
+                asides = self._session.take_asides()
+                if asides:
+                    await self._terminal.show(asides)
                 self._tell_links(batch)
                 self._tell_roster(batch)
                 if ending is not None:
@@ -359,8 +364,7 @@ class Chat:
                 return Ending(1, () if self._terminal.interactive else (render.input_ended(),))
             await self._follow_lines()
             if not self._terminal.interactive:  # a script has time
-                await self._session.wait_all_answered()
-                await self._links.wait_all_answered()
+                await self._commands.wait_all_done()
         return await self._log_out()
 
     async def _log_in(self) -> bool:
@@ -418,6 +422,7 @@ class Chat:
     async def _log_out(self) -> Ending:
         """Log out, once everything is answered; `_read` sees the reply, and ends."""
         with trio.move_on_after(LOGOUT_SECONDS_MAX):
+            await self._links.wait_all_said()
             await self._session.wait_all_answered()
         if self._links.alone:
             return Ending(1 if self._session.unanswered else 0)  # which was said before

@@ -1,5 +1,9 @@
 """What is done about a line that was typed: by the server, by links, by transfers, or right here.
 
+Rule: no line is carried out to its end before the next one is read, or nobody could cancel
+anything. So whatever takes time is only begun here, and `wait_all_done` waits for it. A line waits
+where too much is under way already (`limits`), which is the backpressure that a script gets.
+
 Every line shows that somebody is there (section 3.1, timeout). The server is told of those that
 are of no interest to it.
 """
@@ -7,9 +11,12 @@ are of no interest to it.
 from __future__ import annotations
 
 import math
+from contextlib import suppress
+from functools import partial
 
 import trio
 
+from ..errors import UsageError
 from ..protocol import messages as wire
 from . import meanings, render
 from .connection import ConnectionLost
@@ -22,9 +29,11 @@ from .terminal import Terminal
 ACTIVE_SECONDS_MIN = 1.0
 """How often the server is told of lines that are of no interest to it."""
 
+_WAIT_IS_FOR_SCRIPTS = "Error. 'wait' is for scripts; 'downloads' shows what is under way"
+
 
 class Commands:
-    """Carries out the lines of one client, one after the other.
+    """Begins to carry out the lines of one client, one after the other.
 
     Args:
         terminal: where answers are shown.
@@ -43,12 +52,12 @@ class Commands:
         self._told_active = -math.inf
 
     async def do(self, meaning: meanings.Line) -> None:
-        """Do what a line means; but who says `logout` has to be let go by the caller."""
+        """Begin what a line means; but who says `logout` has to be let go by the caller."""
         match meaning:
             case meanings.Help(lines):
                 await self.answer(render.help_text(lines))
             case meanings.StartPrivate(user):
-                await self._links.start(user, wait=not self._terminal.interactive)
+                await self._links.start(user)
                 self._tell_active()
             case meanings.Private(user, text):
                 await self._links.send(user, text)
@@ -68,21 +77,28 @@ class Commands:
             ):
                 await self._do_with_files(meaning)
                 self._tell_active()
+            case meanings.Wait():
+                await self._wait()
+                self._tell_active()
             case wire.Logout():
                 pass
             case _:
                 await self._ask_server(meaning)
 
     async def _do_with_files(self, meaning: meanings.AboutFiles) -> None:
-        transfers, wait = self._transfers, not self._terminal.interactive
+        transfers, links = self._transfers, self._links
         match meaning:
             case meanings.RegisterFile(path):
-                await transfers.register(path, wait=wait)
+                await transfers.register(path)
             case meanings.Download(name):
-                await transfers.download(name, wait=wait)
+                await transfers.download(name)
             case meanings.DownloadChunks(user, name, chunks):
-                if await self._links.has(user):
-                    await transfers.download_chunks(user, name, chunks, wait=wait)
+                if links.has(user):
+                    await transfers.download_chunks(user, name, chunks)
+                elif links.is_starting(user):
+                    await transfers.download_chunks(
+                        user, name, chunks, partial(links.arrives, user)
+                    )
                 else:
                     await self._terminal.show([render.private_not_enabled(user)])
             case meanings.Cancel(name):
@@ -107,9 +123,25 @@ class Commands:
         """Answer a line that does not concern the server."""
         if not self._terminal.interactive:
             # Whoever reads the output of a script wants the answers in its order.
-            await self._session.wait_all_answered()
+            with suppress(ConnectionLost):
+                if await self._session.put_aside(notice):
+                    self._tell_active()
+                    return
         await self._terminal.show([notice])
         self._tell_active()
+
+    async def _wait(self) -> None:
+        if self._terminal.interactive:  # nobody wants to look at a dead prompt
+            await self._terminal.show([render.misused(UsageError(_WAIT_IS_FOR_SCRIPTS))])
+            return
+        await self.wait_all_done()
+        await self._terminal.show([render.waited()])
+
+    async def wait_all_done(self) -> None:
+        """Wait until all lines so far are answered and done."""
+        await self._links.wait_all_done()
+        await self._transfers.wait_all_done()
+        await self._session.wait_all_answered()
 
     def _tell_active(self) -> None:
         now = trio.current_time()

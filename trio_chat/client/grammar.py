@@ -33,6 +33,7 @@ from .meanings import (
     RegisterFile,
     StartPrivate,
     StopPrivate,
+    Wait,
 )
 
 
@@ -306,6 +307,17 @@ COMMANDS = (
         details=("What is here of it stays; 'download' goes on with it.",),
         example="cancel hoth.pdf",
         build=lambda name: Cancel(words.file_name(name)),
+    ),
+    Command(
+        name="wait",
+        parameters=(),
+        summary="In a script: wait until all before it is done",
+        details=(
+            "The next line is read when all is answered, and all transfers have ended.",
+            "A script that logs out, or ends, waits likewise.",
+        ),
+        example="wait",
+        build=Wait,
     ),
     Command(
         name="logout",

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 import secrets
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
 
@@ -28,7 +29,7 @@ from . import render
 from .clean import clean_line
 from .connection import ConnectionLost
 from .link import Link, LinkEnding, LinkError
-from .meanings import UNNUMBERED, Numbered
+from .meanings import UNNUMBERED, Numbered, Private, StartPrivate, StopPrivate
 from .notice import Notice
 from .peering import Peering
 from .status import Board
@@ -39,6 +40,10 @@ PRESENCE_SECONDS_MAX = 1.0
 
 Ask = Callable[[Numbered], Awaitable[wire.Reply]]
 """Sends a request to the server, and returns its reply, which nobody has shown."""
+
+
+_Action = StartPrivate | Private | StopPrivate
+"""What our user may want to do while a link is on its way."""
 
 
 class _Start:
@@ -90,6 +95,9 @@ class Links:
         self._user = ""
         self._links: dict[str, Link] = {}
         self._starts: dict[str, _Start] = {}
+        self._places = trio.Semaphore(limits.LINKS_STARTING_MAX)
+        # What our user has said to somebody to whom a link was on its way: done in order.
+        self._queues: dict[str, deque[_Action]] = {}
         self._lost: set[str] = set()  # whose link has ended, and nobody has stopped it
         self._coming: dict[str, float] = {}  # who may connect to us, and until when
         self._gone: set[str] = set()  # of whom the server has said that they logged out
@@ -120,8 +128,15 @@ class Links:
         while self._running:
             await self._changed.wait()
 
-    async def wait_all_answered(self) -> None:
-        """Wait until every message is acknowledged, or its link has ended."""
+    async def wait_all_said(self) -> None:
+        """Wait until nothing that our user has said waits for a link."""
+        while self._queues:
+            await self._changed.wait()
+
+    async def wait_all_done(self) -> None:
+        """Wait until no link is on its way, and each message is acknowledged or lost."""
+        while self._starts or self._queues:
+            await self._changed.wait()
         for link in list(self._links.values()):
             await link.wait_all_answered()
 
@@ -134,6 +149,11 @@ class Links:
         """
         self._closing = True
         self._change()
+        with trio.move_on_after(seconds):
+            for user, queue in list(self._queues.items()):
+                unsent = sum(isinstance(action, Private) for action in queue)
+                if unsent:
+                    await self._show([render.private_unconfirmed(user, unsent)])
         for link in self._links.values():
             link.stop(left=True)
         with trio.move_on_after(seconds):
@@ -145,26 +165,88 @@ class Links:
 
     # -- What the person wants -------------------------------------------------------------
 
-    async def start(self, user: str, *, wait: bool) -> None:
-        """Begin to talk to a user directly; what comes of it is shown.
+    async def start(self, user: str) -> None:
+        """Begin to talk to a user directly; what comes of it is shown later.
 
-        Args:
-            user: whom to talk to.
-            wait: return only when something has come of it.
+        Waits first while too many links are being made.
         """
-        assert self._nursery is not None
-        await trio.lowlevel.checkpoint_if_cancelled()  # the nursery has ended then
-        if user in self._starts or self._is_linked(user):
-            await self._show([render.private_already(user)])
-            return
-        start = self._starts[user] = _Start()
-        self._nursery.start_soon(self._start, user, start)
-        if wait:
-            await start.done.wait()
+        if user in self._queues:
+            await self._do_in_turn(StartPrivate(user))
+        else:
+            await self._begin(user)
 
     async def send(self, user: str, text: str) -> None:
-        """Send a private message, as soon as a link that is on its way is there."""
-        link = await self._find(user)
+        """Send a private message, later if a link is on its way.
+
+        Waits first while too many to this user are not acknowledged.
+        """
+        await self._do_in_turn(Private(user, text))
+
+    async def stop(self, user: str) -> None:
+        """End the link with a user, later if it is on its way."""
+        await self._do_in_turn(StopPrivate(user))
+
+    def has(self, user: str) -> bool:
+        """Whether there is a link with a user."""
+        link = self._links.get(user)
+        return link is not None and link.ending is None
+
+    def is_starting(self, user: str) -> bool:
+        """Whether one is on its way."""
+        return user in self._starts
+
+    async def arrives(self, user: str) -> bool:
+        """Wait for a link that is on its way; return whether there is one."""
+        start = self._starts.get(user)
+        if start is not None:
+            await start.done.wait()
+        return self.has(user)
+
+    async def _do_in_turn(self, action: _Action) -> None:
+        """Do it now or, if a link is on its way, when that is there, or won't be."""
+        assert self._nursery is not None
+        await trio.lowlevel.checkpoint_if_cancelled()  # the nursery has ended then
+        user = action.user
+        while len(self._queues.get(user, ())) >= limits.PRIVATE_UNANSWERED_MAX:
+            await self._changed.wait()
+        if user in self._queues:
+            self._queues[user].append(action)
+        elif user in self._starts:
+            queue = self._queues[user] = deque([action])
+            self._nursery.start_soon(self._work_off, user, queue)
+        else:
+            await self._do(action)
+
+    async def _work_off(self, user: str, queue: deque[_Action]) -> None:
+        while queue:
+            await self.arrives(user)
+            await self._do(queue[0])
+            queue.popleft()
+            self._change()
+        del self._queues[user]
+        self._change()
+
+    async def _do(self, action: _Action) -> None:
+        match action:
+            case StartPrivate(user):
+                await self._begin(user)
+            case Private(user, text):
+                await self._send(user, text)
+            case StopPrivate(user):
+                await self._stop(user)
+
+    async def _begin(self, user: str) -> None:
+        assert self._nursery is not None
+        await trio.lowlevel.checkpoint_if_cancelled()  # the nursery has ended then
+        if user in self._starts or self.has(user):
+            await self._show([render.private_already(user)])
+            return
+        await self._places.acquire()
+        start = self._starts[user] = _Start()
+        self._nursery.start_soon(self._start, user, start)
+
+    async def _send(self, user: str, text: str) -> None:
+        link = self._links.get(user)
         if link is not None and await link.send(text):
             return
         if user == self._user:
@@ -174,30 +256,13 @@ class Links:
         else:
             await self._show([render.private_not_enabled(user)])
 
-    async def stop(self, user: str) -> None:
-        """End the link with a user."""
-        link = await self._find(user)
+    async def _stop(self, user: str) -> None:
+        link = self._links.get(user)
         if link is None or link.ending is not None:
             await self._show([render.private_not_active(user)])
         else:
             link.stop()
             await self._show([render.private_stop(user)])
-
-    async def _find(self, user: str) -> Link | None:
-        """The link with a user, as soon as it is there if it is on its way."""
-        start = self._starts.get(user)
-        if start is not None:
-            await start.done.wait()
-        return self._links.get(user)
-
-    async def has(self, user: str) -> bool:
-        """Whether there is a link with a user, or one on its way that arrives."""
-        await self._find(user)
-        return self._is_linked(user)
-
-    def _is_linked(self, user: str) -> bool:
-        link = self._links.get(user)
-        return link is not None and link.ending is None
 
     # -- What the server says ---------------------------------------------------------------------
 
@@ -234,9 +299,11 @@ class Links:
             if link is not None:
                 self._add(link)
             del self._starts[user]
+            self._places.release()
             if user in self._links:
                 await self._show([render.private_started(user)])
             start.done.set()
+            self._change()
             if link is not None:
                 await self._run(link)
 
@@ -245,7 +312,7 @@ class Links:
         introduction: wire.Introduction | None = None
         try:
             with trio.fail_after(limits.PEER_CONNECT_SECONDS_MAX):
-                while user in self._links and not self._is_linked(user):
+                while user in self._links and not self.has(user):
                     await self._changed.wait()  # the last one ends first
                 if user in self._links:
                     return None

@@ -71,6 +71,10 @@ class ListDownloads(Struct, frozen=True):
     """``downloads``."""
 
 
+class Wait(Struct, frozen=True):
+    """``wait``: for all lines before it."""
+
+
 Numbered = (
     wire.Login
     | wire.Message
@@ -102,6 +106,7 @@ Line = (
     | StopPrivate
     | wire.Search
     | AboutFiles
+    | Wait
     | Help
 )
 """What a line that is not empty can mean."""

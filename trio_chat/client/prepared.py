@@ -1,7 +1,8 @@
 """A terminal some of whose answers are known before: who logs in, and perhaps what to do.
 
-With commands it takes the part of a person who types them and leaves. So the rest of the client
-does not know of it; what comes of the commands is seen here, by what is shown.
+With commands it takes the part of a script that enters them, each when the one before is done,
+and leaves. So the rest of the client does not know of it; what comes of the commands is seen here,
+by what is shown.
 """
 
 from __future__ import annotations
@@ -23,6 +24,10 @@ _UNASKED = frozenset({Kind.WELCOME, Kind.PRESENCE})
 """What nobody wants to read who runs a command, least of all in a mail of cron."""
 
 
+_WAIT = "wait"
+"""What is entered between commands; its answer is of no interest to anybody."""
+
+
 class Answers(Struct, frozen=True):
     """What is known before.
 
@@ -37,6 +42,11 @@ class Answers(Struct, frozen=True):
     password: str | None = None
     commands: tuple[str, ...] | None = None
     silent: bool = False
+
+
+def _in_turn(commands: Sequence[str]) -> list[str]:
+    """The same commands, each of which waits for the end of the one before."""
+    return [line for command in commands for line in (_WAIT, command)][1:]
 
 
 class PreparedTerminal:
@@ -56,7 +66,7 @@ class PreparedTerminal:
         self.refused = False
         self._terminal = terminal
         self._user, self._password = answers.user, answers.password
-        self._commands = None if answers.commands is None else deque(answers.commands)
+        self._commands = None if answers.commands is None else deque(_in_turn(answers.commands))
         self._silent = answers.silent
 
     async def ask(self, prompt: str, *, secret: bool = False) -> str | None:
@@ -88,6 +98,8 @@ class PreparedTerminal:
             notice.kind is Kind.ERROR and notice.fields["code"] not in _TROUBLE
             for notice in notices
         )
+        if self._commands is not None:
+            notices = [notice for notice in notices if notice.fields.get("command") != _WAIT]
         if self._silent:
             notices = [notice for notice in notices if notice.kind not in _UNASKED]
         await self._terminal.show(notices)

@@ -318,6 +318,11 @@ def help_text(lines: Sequence[str]) -> Notice:
     return notice(Kind.HELP, *lines)
 
 
+def waited() -> Notice:
+    """All that a script has waited for is done."""
+    return notice(Kind.OK, command="wait", user=None)
+
+
 def failure(reason: str) -> Notice:
     """There is no server to chat with, or not any more."""
     return error("failure", clean_line(reason))

@@ -12,6 +12,10 @@ sends again, in order and under the same numbers, whatever had no reply: the ser
 repetition as it answered the first time, and receivers know what they have shown. A block that
 had been set before its reply was lost is refused when it is repeated; that is a success.
 
+What a script is answered by the client itself (`Aside`) stands in the same order: it is shown
+after the replies to all requests before it, and the requests behind it are sent after that. So
+nobody who reads lines has to wait for that order.
+
 One task receives and resumes. Requests that wait for a reply are bounded in number and bytes,
 and `send` waits at the bound; acknowledgements are not, but there is at most one for each
 batch that was received.
@@ -19,20 +23,22 @@ batch that was received.
 
 from __future__ import annotations
 
+import math
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
 
 import msgspec
 import trio
-from msgspec import Struct
 
 from .. import limits
 from ..errors import ErrorCode, FailureError, ProtocolViolation
 from ..net.transport import Transport
 from ..protocol import messages as wire
-from ..protocol.framing import encode_line
 from .connection import Connection, ConnectionLost, Refused
+from .exchange import Aside, Exchange, Received
 from .meanings import Numbered
+from .notice import Notice
 
 _UNANSWERED_BYTES_MAX = limits.OUTBOX_BYTES_MAX // 2
 """What may wait for replies, so that a server that does not read fills no outbox."""
@@ -64,66 +70,6 @@ class UnreachableError(FailureError):
         super().__init__(text)
 
 
-class Exchange:
-    """A request that was sent, or waits for a connection.
-
-    Attributes:
-        request: as it is sent, with its number.
-        size_bytes: of the request on the wire.
-        quiet: whether its reply is not to be shown, as whoever asks does something with it.
-        is_sent: whether it was on any connection.
-        is_repeated: whether it was on more than one.
-        is_wanted: whether anybody waits for its reply.
-        reply: of the server, once it was shown.
-    """
-
-    def __init__(self, request: Numbered, *, quiet: bool) -> None:
-        self.request = request
-        self.quiet = quiet
-        self.size_bytes = len(encode_line(request)) + 1
-        self.is_sent = False
-        self.is_repeated = False
-        self.is_wanted = True
-        self.reply: wire.Reply | None = None
-        self._finished = trio.Event()
-
-    def finish(self, reply: wire.Reply) -> None:
-        """The reply was shown."""
-        self.reply = reply
-        self._finished.set()
-
-    async def wait(self) -> wire.Reply:
-        """Wait until the reply has been shown, and return it.
-
-        Raises:
-            ConnectionLost: if there will be none.
-        """
-        await self._finished.wait()
-        if self.reply is None:
-            raise ConnectionLost
-        return self.reply
-
-    def lose(self) -> None:
-        """There will be no reply."""
-        self._finished.set()
-
-
-class Received(Struct, frozen=True):
-    """A message of the server.
-
-    Attributes:
-        message: the message.
-        request: if the message is a reply, what it replies to.
-        quiet: whether it is not to be shown.
-        has_waited: whether it is a delivery that had to wait for our user's login.
-    """
-
-    message: wire.ServerMessage
-    request: Numbered | None = None
-    quiet: bool = False
-    has_waited: bool = False
-
-
 class Session:
     """The session; `run` must run while it is used, once it is open.
 
@@ -151,6 +97,7 @@ class Session:
         self._listening: wire.Listening | None = None
         self._last_id = _LOGIN_ID
         self._exchanges: dict[int, Exchange] = {}
+        self._asides: deque[Aside] = deque()
         self._unanswered_bytes = 0
         self._answered = trio.Event()
         self._early: list[wire.ServerMessage] = []
@@ -166,7 +113,7 @@ class Session:
     def is_full(self) -> bool:
         """Whether `send` would wait, as too much waits already."""
         return (
-            len(self._exchanges) >= limits.REQUESTS_UNANSWERED_MAX
+            len(self._exchanges) + len(self._asides) >= limits.REQUESTS_UNANSWERED_MAX
             or self._unanswered_bytes >= _UNANSWERED_BYTES_MAX
         )
 
@@ -209,19 +156,24 @@ class Session:
                 raise self._unreachable(error) from None
             undo.pop_all()
         self.is_connected = True
-        for exchange in list(self._exchanges.values()):
-            if exchange.is_wanted:
-                self._put(exchange)
-            else:
-                self._remove(exchange)
+        for exchange in self._exchanges.values():
+            exchange.is_on_wire = False
+        self._put_allowed()
 
-    def close(self) -> None:
-        """The session is over: nobody needs to wait for it any more."""
+    def close(self) -> list[Notice]:
+        """The session is over: nobody needs to wait for it any more.
+
+        Returns:
+            The client's own answers that nobody has seen yet.
+        """
         self._is_over = True
         self._lose_connection()
         self._answered.set()
         for exchange in self._exchanges.values():
             exchange.lose()
+        asides = [aside.notice for aside in self._asides]
+        self._asides.clear()
+        return asides
 
     def _use(self, connection: Connection) -> None:
         self._connection = connection
@@ -287,7 +239,7 @@ class Session:
     def log_in(self, user: str, password: str) -> Exchange:
         """Try to log in on the first connection; `has_begun` tells if that has worked."""
         assert not self.has_begun
-        return self._begin(wire.Login(0, user, password), quiet=False, is_allowed=True)
+        return self._begin(wire.Login(0, user, password), quiet=False)
 
     async def send(self, request: Numbered, *, quiet: bool = False) -> Exchange:
         """Send a request under the next number; wait first while too many are unanswered.
@@ -299,11 +251,8 @@ class Session:
         Raises:
             ConnectionLost: if the session is over.
         """
-        while self.is_full and not self._is_over:
-            await self._answered.wait()
-        if self._is_over:
-            raise ConnectionLost
-        return self._begin(request, quiet=quiet, is_allowed=self.is_connected)
+        await self._wait_room()
+        return self._begin(request, quiet=quiet)
 
     async def ask(self, request: Numbered) -> wire.Reply:
         """Send a request, return its reply, which nobody has shown.
@@ -327,24 +276,75 @@ class Session:
             self._connection.send(message)
 
     async def wait_all_answered(self) -> None:
-        """Wait until the replies to all requests have been shown, or can't come any more."""
-        while self._exchanges and not self._is_over:
+        """Wait until all replies that somebody sees have been shown, or can't come any more."""
+        while (self.unanswered or self._asides) and not self._is_over:
             await self._answered.wait()
 
-    def _begin(self, request: Numbered, *, quiet: bool, is_allowed: bool) -> Exchange:
+    async def _wait_room(self) -> None:
+        while self.is_full and not self._is_over:
+            await self._answered.wait()
+        if self._is_over:
+            raise ConnectionLost
+
+    def _begin(self, request: Numbered, *, quiet: bool) -> Exchange:
         self._last_id += 1
         exchange = Exchange(msgspec.structs.replace(request, id=self._last_id), quiet=quiet)
         self._exchanges[self._last_id] = exchange
         self._unanswered_bytes += exchange.size_bytes
-        if is_allowed:
+        if self._is_allowed(exchange):
             self._put(exchange)
         return exchange
+
+    def _put_allowed(self) -> None:
+        """Send what has waited for that, unless nobody wants to know the reply any more."""
+        for exchange in [each for each in self._exchanges.values() if not each.is_on_wire]:
+            if not exchange.is_wanted:
+                self._remove(exchange)
+            elif self._is_allowed(exchange):
+                self._put(exchange)
+
+    def _is_allowed(self, exchange: Exchange) -> bool:
+        """Whether a request may be sent now."""
+        if not self.has_begun:
+            return True
+        is_held = self._asides and self._asides[0].after < exchange.request.id
+        return self.is_connected and not is_held
 
     def _put(self, exchange: Exchange) -> None:
         assert self._connection is not None
         exchange.is_repeated = exchange.is_sent
-        exchange.is_sent = True
+        exchange.is_sent = exchange.is_on_wire = True
         self._connection.send(exchange.request)
+
+    # -- The client's own answers ------------------------------------------------------------
+
+    async def put_aside(self, notice: Notice) -> bool:
+        """Keep an answer until its turn has come; False if that is now.
+
+        Waits first while too much is unanswered.
+
+        Raises:
+            ConnectionLost: if the session is over.
+        """
+        await self._wait_room()
+        if not self.unanswered and not self._asides:
+            return False
+        self._asides.append(Aside(self._last_id, notice))
+        return True
+
+    def take_asides(self) -> list[Notice]:
+        """The answers whose turn has come; the requests behind them are sent."""
+        if not self._asides:
+            return []
+        waiting = (id for id, exchange in self._exchanges.items() if not exchange.quiet)
+        first = next(waiting, math.inf)
+        taken = []
+        while self._asides and self._asides[0].after < first:
+            taken.append(self._asides.popleft().notice)
+        if taken:
+            self._tell_answered()
+            self._put_allowed()
+        return taken
 
     # -- Receiving ---------------------------------------------------------------------------
 
@@ -429,6 +429,9 @@ class Session:
     def _remove(self, exchange: Exchange) -> None:
         del self._exchanges[exchange.request.id]
         self._unanswered_bytes -= exchange.size_bytes
+        self._tell_answered()
+
+    def _tell_answered(self) -> None:
         self._answered.set()
         self._answered = trio.Event()
 

@@ -15,6 +15,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from tests.client.party import Guest, Party, open_party
 from tests.client.scripted import ScriptedTerminal
+from trio_chat import limits
 from trio_chat.client.chat import Chat
 from trio_chat.client.files import serving, transfers
 from trio_chat.client.files.disk import BusyError, PartFile, hash_file, read_span
@@ -170,6 +171,87 @@ async def test_where_output_is_redirected_progress_is_lines(
     await sees(luke, r"a\.bin \[ {20}\]   0% .*")
     party.network.cut.clear()
     assert await fetched(party, luke, path) == "hans 100%"
+
+
+async def test_a_script_is_answered_while_it_downloads_and_can_cancel(
+    party: Party, fast_clock: MockClock
+) -> None:
+    (hans,) = await party.join("hans")
+    path = make(party)
+    await register(hans, path)
+    party.network.cut.add(hans.peering.port)
+    luke = await party.open("luke", interactive=False)
+    luke.type("luke", "secret-luke", "download a.bin", "whoelse")
+    await sees(luke, "hans")
+    luke.type("downloads")
+    await sees(luke, "Sent to others: 0 bytes")
+    luke.type("cancel a.bin", "download a.bin", "cancel a.bin", "cancel a.bin", "wait", "whoelse")
+    cancelled = "a.bin was cancelled; 'download' goes on with it"
+    await sees(luke, "Error. a.bin is not being downloaded")
+    await sees(luke, "hans")
+    cancellations = [notice for notice in luke.person.notices if notice.lines == (cancelled,)]
+    assert len(cancellations) == 2
+
+
+async def test_at_its_end_a_script_waits_for_what_it_began(
+    party: Party, fast_clock: MockClock
+) -> None:
+    (hans,) = await party.join("hans")
+    path = make(party)
+    await register(hans, path)
+    other = make(party, "b.bin")
+    for end in (["logout"], []):
+        luke = await party.open("luke", interactive=False)
+        luke.type("luke", "secret-luke", f'register "{other}"', "download a.bin")
+        luke.type(*end)
+        luke.person.type_end()
+        assert await luke.end() == 0
+        lines = "\n".join(luke.person.screen)
+        assert "Downloaded a.bin" in lines
+        assert "Ok. b.bin " in lines
+        (downloads(party, "luke") / "a.bin").unlink()
+
+
+async def test_a_chunk_that_waits_for_a_link_can_be_cancelled_too(
+    party: Party, fast_clock: MockClock
+) -> None:
+    hans, luke = await party.join("hans", "luke")
+    path = make(party)
+    await register(hans, path)
+    party.network.delay_seconds = 2.0
+    luke.type("startprivate hans", "private hans download a.bin 3", "downloads", "cancel a.bin")
+    await sees(luke, "a.bin: waiting")
+    await sees(luke, "a.bin was cancelled; 'download' goes on with it")
+    luke.type("private hans download a.bin 3")
+    await sees(luke, "Start private messaging with hans")
+    await sees(luke, "Downloaded chunk 3 of a.bin from hans")
+
+
+async def test_a_chunk_needs_the_link_that_was_on_its_way(
+    party: Party, fast_clock: MockClock
+) -> None:
+    (luke,) = await party.join("luke")
+    luke.type("startprivate hans", "private hans download a.bin 3")
+    await sees(luke, "Error. hans is offline")
+    await sees(luke, "Error. Private messaging to hans not enabled")
+
+
+async def test_downloads_have_their_turns(
+    party: Party, fast_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "DOWNLOADS_ACTIVE_MAX", 1)
+    hans, luke = await party.join("hans", "luke")
+    paths = [make(party), make(party, "b.bin")]
+    for path in paths:
+        await register(hans, path)
+    party.network.cut.add(hans.peering.port)
+    luke.type("download a.bin", "download b.bin")
+    await until(lambda: any(_tells_of(status, "a.bin [") for status in luke.person.statuses))
+    luke.type("downloads")
+    await sees(luke, "b.bin: waiting")
+    party.network.cut.clear()
+    luke.type("cancel a.bin")
+    assert await fetched(party, luke, paths[1]) == "hans 100%"
 
 
 @pytest.mark.parametrize(
@@ -570,9 +652,9 @@ async def test_a_line_at_the_very_end_begins_nothing(
             await wait_all_tasks_blocked()
         try:
             if line == "register":
-                await files.register(tmp_path / "a.bin", wait=False)
+                await files.register(tmp_path / "a.bin")
             else:
-                await files.download("a.bin", wait=False)
+                await files.download("a.bin")
         finally:
             ended = isinstance(sys.exc_info()[1], trio.Cancelled)
     assert ended

@@ -19,21 +19,28 @@ class Job:
 
     Attributes:
         name: of the file.
+        before: set when the last download of this name has ended; none if there was none.
         fetch: which does the work; none before it begins and after it has ended.
         started: when, in seconds of trio's clock.
         life: cancelled to give it up.
         done: set when it has ended.
-        state: how it is while nothing is fetched, for `downloads`.
+        state: how it is while nothing is fetched, for `downloads`; at first it waits for its turn.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, before: trio.Event | None = None) -> None:
         self.name = name
+        self.before = before
         self.fetch: Fetch | None = None
         self.started = trio.current_time()
         self.life = trio.CancelScope()
         self.done = trio.Event()
-        self.state = ""
+        self.state = "waiting"
         self._marks: deque[tuple[float, int]] = deque()  # when so many bytes were missing
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether it has ended, or was given up and will soon have."""
+        return self.done.is_set() or self.life.cancel_called
 
     def describe(self) -> Notice:
         """How far it is now; its rate is that of the last seconds."""

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import trio
 
+from ... import limits
 from ...errors import ErrorCode
 from ...protocol import messages as wire
 from ...swarm.manifest import Manifest, parse_chunks
@@ -22,7 +23,7 @@ from ...swarm.pieces import PieceSet
 from ..connection import ConnectionLost
 from ..meanings import UNNUMBERED, Numbered
 from ..notice import Notice
-from ..render import info, no_server, refused
+from ..render import info, no_server, private_not_enabled, refused
 from ..status import Board
 from ..terminal import Terminal, TerminalGone
 from . import render
@@ -46,6 +47,10 @@ _PASSING = (ErrorCode.BUSY, ErrorCode.NOT_STORED)
 
 Ask = Callable[[Numbered], Awaitable[wire.Reply]]
 """Sends a request to the server, and returns its reply, which nobody has shown."""
+
+
+Linked = Callable[[], Awaitable[bool]]
+"""Waits for a private link that is on its way; tells whether there is one then."""
 
 
 class FileOptions:
@@ -105,6 +110,10 @@ class Transfers:
         self._connect = connect
         self._user = ""
         self._jobs: dict[str, Job] = {}
+        self._places = trio.Semaphore(limits.TRANSFERS_MAX)
+        self._ended = trio.Event()  # a registration or a download
+        self._fetching_turns = trio.CapacityLimiter(limits.DOWNLOADS_ACTIVE_MAX)
+        self._reading_turns = trio.CapacityLimiter(limits.READINGS_ACTIVE_MAX)
         self._readings: dict[Path, Notice] = {}  # what is hashed now, and how far that is
         self._untold: dict[tuple[bytes, str], Manifest] = {}
         self._fetching: set[bytes] = set()
@@ -124,12 +133,26 @@ class Transfers:
         """Whether anything is on its way, here or to somebody else."""
         return self.serving.is_used or any(not job.done.is_set() for job in self._jobs.values())
 
+    async def wait_all_done(self) -> None:
+        """Wait until all registrations and downloads have ended."""
+        while self._places.value < limits.TRANSFERS_MAX:
+            await self._ended.wait()
+
     async def wait_unused(self) -> None:
         """Wait until nothing is on its way."""
         while self.is_used:
             for job in list(self._jobs.values()):
                 await job.done.wait()
             await self.serving.wait_unused()
+
+    async def _wait_for_place(self) -> None:
+        await trio.lowlevel.checkpoint_if_cancelled()  # the nursery has ended then
+        await self._places.acquire()
+
+    def _end(self) -> None:
+        self._places.release()
+        self._ended.set()
+        self._ended = trio.Event()
 
     def log_in(self, user: str) -> None:
         """Tell the server what we serve, after each login."""
@@ -139,26 +162,23 @@ class Transfers:
 
     # -- Register --------------------------------------------------------------------------
 
-    async def register(self, path: Path, *, wait: bool) -> None:
-        """Share a file: hash it, tell the server, and serve it from now on."""
+    async def register(self, path: Path) -> None:
+        """Begin to share a file: hash it, tell the server, and serve it from then on."""
         assert self._nursery is not None
-        await trio.lowlevel.checkpoint_if_cancelled()  # the nursery has ended then
-        done = trio.Event()
-        self._nursery.start_soon(self._register, path, done)
-        if wait:
-            await done.wait()
+        await self._wait_for_place()
+        self._nursery.start_soon(self._register, path)
 
-    async def _register(self, path: Path, done: trio.Event) -> None:
+    async def _register(self, path: Path) -> None:
         await self._show([await self._share(path)])
         await self._show_notice()
-        done.set()
+        self._end()
 
     async def _share(self, path: Path) -> Notice:
         """Do it; return what to show."""
         progress = _Progress(partial(self._has_read, path))
         try:
             manifest, leaves, version = await trio.to_thread.run_sync(
-                hash_file, path, progress.tell_from_thread
+                hash_file, path, progress.tell_from_thread, limiter=self._reading_turns
             )
         except DiskError as error:
             return render.not_registered(str(error))
@@ -178,18 +198,28 @@ class Transfers:
 
     # -- Download --------------------------------------------------------------------------
 
-    async def download(self, name: str, *, wait: bool) -> None:
-        """Fetch a file from all who hold it."""
-        await self._begin(name, None, "", wait=wait)
+    async def download(self, name: str) -> None:
+        """Begin to fetch a file from all who hold it."""
+        await self._begin(name, None, "")
 
-    async def download_chunks(self, user: str, name: str, chunks: str, *, wait: bool) -> None:
-        """Fetch chunks of a file from one user."""
-        await self._begin(name, chunks, user, wait=wait)
+    async def download_chunks(
+        self, user: str, name: str, chunks: str, linked: Linked | None = None
+    ) -> None:
+        """Begin to fetch chunks of a file from one user.
+
+        Args:
+            user: who has them.
+            name: of the file.
+            chunks: which they are.
+            linked: waits for a link to the user that is on its way, without which they are
+                not fetched.
+        """
+        await self._begin(name, chunks, user, linked)
 
     async def cancel(self, name: str) -> None:
         """Give a download up; what is here of it stays."""
         job = self._jobs.get(name)
-        if job is None or job.done.is_set():
+        if job is None or job.is_ending:
             await self._show([render.not_downloading(name)])
         else:
             job.life.cancel()
@@ -200,24 +230,32 @@ class Transfers:
         sent = render.sent_to_others(self.serving.sent_bytes)
         await self._show([*(jobs or [render.no_downloads()]), sent])
 
-    async def _begin(self, name: str, chunks: str | None, user: str, *, wait: bool) -> None:
+    async def _begin(
+        self, name: str, chunks: str | None, user: str, linked: Linked | None = None
+    ) -> None:
         assert self._nursery is not None
-        await trio.lowlevel.checkpoint_if_cancelled()  # the nursery has ended then
         known = self._jobs.get(name)
-        if known is not None and not known.done.is_set():
+        if known is not None and not known.is_ending:
             await self._show([render.already_downloading(name)])
             return
-        self._jobs.pop(name, None)
-        job = self._jobs[name] = Job(name)
-        self._nursery.start_soon(self._run_job, job, chunks, user)
-        if wait:
-            await job.done.wait()
+        await self._wait_for_place()
+        before = self._jobs.pop(name, None)  # one that was cancelled may be still ending
+        job = self._jobs[name] = Job(name, None if before is None else before.done)
+        self._nursery.start_soon(self._run_job, job, chunks, user, linked)
 
-    async def _run_job(self, job: Job, chunks: str | None, user: str) -> None:
+    async def _run_job(
+        self, job: Job, chunks: str | None, user: str, linked: Linked | None
+    ) -> None:
         outcome = render.download_cancelled(job.name)
         with job.life:
             try:
-                outcome = await self._fetch(job, chunks, user)
+                if job.before is not None:
+                    await job.before.wait()
+                if linked is not None and not await linked():
+                    outcome = private_not_enabled(user)
+                else:
+                    async with self._fetching_turns:
+                        outcome = await self._fetch(job, chunks, user)
             except (FetchError, DiskError) as error:
                 job.state = "failed"
                 outcome = render.download_failed(job.name, str(error))
@@ -227,6 +265,7 @@ class Transfers:
         self._tell_board()
         await self._show([outcome])
         job.done.set()
+        self._end()
 
     async def _fetch(self, job: Job, chunks_text: str | None, user: str) -> Notice:
         job.state = "looking for it"
