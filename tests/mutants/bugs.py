@@ -108,15 +108,15 @@ BUGS = (
     Bug(
         "the client does not send again what had no answer",
         "client/session.py",
-        "            if exchange.is_wanted:\n                self._put(exchange)\n",
-        "            if exchange.is_wanted and exchange.is_sent:\n                continue\n"
-        "            if exchange.is_wanted:\n                self._put(exchange)\n",
+        "            elif self._is_allowed(exchange):\n                self._put(exchange)\n",
+        "            elif exchange.is_sent:\n                continue\n"
+        "            elif self._is_allowed(exchange):\n                self._put(exchange)\n",
     ),
     Bug(
         "the client sends again in the wrong order",
         "client/session.py",
-        "for exchange in list(self._exchanges.values()):",
-        "for exchange in reversed(list(self._exchanges.values())):",
+        "for exchange in [each for each in self._exchanges.values() if not each.is_on_wire]:",
+        "for exchange in [each for each in self._exchanges.values() if not each.is_on_wire][::-1]:",
     ),
     Bug(
         "the client shows a repeated broadcast again",
