@@ -47,21 +47,56 @@ async def test_unsuccessful_login(scene: Scene, autojump_clock: MockClock) -> No
         scene.server.say(error(code, number))
         if number < 5:
             await scene.person.see("Invalid Password. Please try again")
-    assert await scene.end() == 1
+            assert scene.person.notices[-1].hint == "An empty password goes back to the name"
+    assert await scene.end() == 6
     assert scene.person.screen == [
         "Invalid Password. Your account has been blocked. Please try again later"
     ]
 
 
-@pytest.mark.parametrize("code", [ErrorCode.STILL_BLOCKED, ErrorCode.ALREADY_ONLINE])
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        (ErrorCode.STILL_BLOCKED, 6),
+        (ErrorCode.ALREADY_ONLINE, 5),
+        (ErrorCode.LOGIN_BUSY, 1),
+    ],
+)
 async def test_a_login_that_is_refused_for_good(
-    scene: Scene, autojump_clock: MockClock, code: ErrorCode
+    scene: Scene, autojump_clock: MockClock, code: ErrorCode, status: int
 ) -> None:
     scene.person.type("yoda", "wise")
     login = await scene.server.expect(wire.Login)
     scene.server.say(error(code, login.id))
-    assert await scene.end() == 1
+    assert await scene.end() == status
     assert scene.person.screen[-1] == code.text
+
+
+async def test_an_empty_password_goes_back_to_the_name(
+    scene: Scene, autojump_clock: MockClock
+) -> None:
+    """Who has mistyped the name need not try three passwords; and nothing is tried for it."""
+    scene.person.type("yodda", "", "yodaa", "wise")
+    login = await scene.server.expect(wire.Login)
+    assert login.user == "yodaa"
+    scene.server.say(error(ErrorCode.INVALID_PASSWORD, login.id))
+    await scene.person.see("Invalid Password. Please try again")
+    scene.person.type("", "yoda", "wise")
+    await scene.server.admit()
+    await scene.person.see(WELCOME)
+    scene.person.type("logout")
+    await scene.server.dismiss()
+
+
+async def test_an_input_that_ends_after_a_wrong_password_tells_so(
+    script: Scene, autojump_clock: MockClock
+) -> None:
+    script.person.type("yoda", "weird")
+    script.person.type_end()
+    login = await script.server.expect(wire.Login)
+    script.server.say(error(ErrorCode.INVALID_PASSWORD, login.id))
+    assert await script.end() == 4
+    assert script.person.screen[-1] == "The input ended before anybody was logged in"
 
 
 async def test_an_empty_or_impossible_name_is_asked_again(

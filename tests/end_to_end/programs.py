@@ -29,6 +29,7 @@ PASSWORDS = {
 WELCOME = "Welcome to the greatest messaging application ever!"
 SERVER_GONE = "The server has closed the connection"
 INVALID = "Error. Invalid command"
+HELP = "Example: help message"
 
 
 def environment(directory: Path, terminal: str = "xterm-256color") -> dict[str, str]:
@@ -237,9 +238,9 @@ class Pipe(Client):
 
         What the client answers by itself comes after everything that the server answers.
         """
-        answered = self.lines.count(INVALID)
-        self.send("are you done?")
-        self.wait_for_count(INVALID, answered + 1)
+        answered = self.lines.count(HELP)
+        self.send("help help")
+        self.wait_for_count(HELP, answered + 1)
 
     def end_input(self) -> None:
         """There will be no more lines."""

@@ -44,13 +44,14 @@ def test_case_2_unsuccessful_login(stage: Stage) -> None:
     for terminal in (first, too_early, in_time):
         terminal.gives_name("yoda")
 
-    first.tries("weird", "Invalid Password. Please try again")
-    first.tries("green", "Invalid Password. Please try again")
+    hint = "An empty password goes back to the name"  # beside the words of section 8
+    first.tries("weird", "Invalid Password. Please try again", hint)
+    first.tries("green", "Invalid Password. Please try again", hint)
     first.tries("password", NOW_BLOCKED)
     blocked_until = time.monotonic() + 2
     too_early.tries("wise", STILL_BLOCKED)
-    first.ends(1)
-    too_early.ends(1)
+    first.ends(6)
+    too_early.ends(6)
 
     stage.watch.wait_until_time(blocked_until)
     in_time.tries("wise", WELCOME)

@@ -40,9 +40,32 @@ def test_what_is_refused_is_told_by_the_exit_code(chat: Stage) -> None:
     assert refused.wait_for_exit() == 3
     assert refused.lines == ["Error. Invalid user", "luke is blocked"]
     (chat.directory / "wrong").write_text("weird\n")
+    chat.log_in_pipe("yoda")
     wrong = run(chat, "-c", "whoelse", "--password-file", str(chat.directory / "wrong"))
-    assert wrong.wait_for_exit() == 3
-    assert wrong.lines[0] == "Invalid Password. Please try again"
+    assert wrong.ends(4) == ["Invalid Password. Please try again"]
+    twice = run(chat, "-c", "whoelse", user="yoda")
+    assert twice.ends(5) == [
+        "Your account is already logged in elsewhere. Log out there first, then try again"
+    ]
+
+
+def test_commands_are_never_tried_as_passwords(chat: Stage) -> None:
+    (chat.directory / "wrong").write_text("weird\n")
+    for options in ([], ["--json"]):
+        wrong = run(chat, *options, "--password-file", str(chat.directory / "wrong"))
+        wrong.send("message yoda 1", "message yoda 2", "message yoda 3")
+        assert wrong.wait_for_exit() == 4
+        assert len(wrong.output.splitlines()) == 1
+    chat.log_in_pipe("hans")
+
+
+def test_three_wrong_passwords_have_a_code_of_their_own(chat: Stage) -> None:
+    hans = chat.open_pipe()
+    hans.send("hans", "one", "two", "three")
+    hans.ends(6)
+    assert run(chat, "-c", "whoelse").ends(6) == [
+        "Your account is blocked due to multiple login failures. Please try again later"
+    ]
 
 
 def test_no_server_and_no_sense_have_codes_of_their_own(chat: Stage) -> None:
@@ -78,7 +101,7 @@ def test_json_tells_all_that_happens(chat: Stage) -> None:
     hans.wait_for('{"event":"broadcast","from":"yoda","text":"all"}')
     hans.send("message yoda hi", "whoelse", "mesage yoda hi", "block hans", "searchFile x")
     hans.end_input()
-    assert hans.wait_for_exit() == 0
+    assert hans.wait_for_exit() == 3, "something was refused"
     answers = [event for event in events_of(hans) if "command" in event or "holders" in event]
     assert sorted(answers, key=str) == sorted(
         [

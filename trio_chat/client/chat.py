@@ -22,10 +22,6 @@ The end of others ends nothing:
 Replies are shown by `_read`, in the order in which the server sent them, and only then
 does whoever waits for one go on; so the prompt that follows a refused password, or the
 first messages after the welcome, stand where they belong.
-
-Exit status: 0 after a logout, whoever or whatever asked for it; 1 if it was not the
-user's wish, or if the input ended before login; 128 + the signal's number if one came
-before login, or a second one during logout.
 """
 
 from __future__ import annotations
@@ -39,7 +35,6 @@ from pathlib import Path
 from random import random
 
 import trio
-from msgspec import Struct
 
 from ..errors import ErrorCode, FailureError, ProtocolViolation, UsageError
 from ..net.transport import BulkTransport
@@ -47,11 +42,13 @@ from ..protocol import messages as wire
 from . import grammar, render
 from .commands import Commands
 from .connection import ConnectionLost
+from .ending import LOGIN_STATUSES, Ending, is_final, status_of
 from .exchange import Exchange, Received
 from .files.fetch import ConnectError
 from .files.shelf import Shelf
 from .files.transfers import FileOptions, Transfers
 from .links import Links
+from .login import InputEndedError, log_in
 from .meanings import UNNUMBERED
 from .notice import Notice
 from .peering import Peering
@@ -66,24 +63,7 @@ from .terminal import Terminal, TerminalGone
 LOGOUT_SECONDS_MAX = 3.0
 """How long somebody who wants to leave is kept waiting for the server, and for the screen."""
 
-LOGIN_RETRIES = frozenset({ErrorCode.INVALID_PASSWORD})
-"""Refusals of a login after which the password is asked for again (section 8, case 2)."""
-
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-class Ending(Struct, frozen=True):
-    """How the client ends.
-
-    Attributes:
-        status: its exit status.
-        notices: what is shown last.
-        server_gone: whether it is the connection that has ended, and not the session.
-    """
-
-    status: int
-    notices: tuple[Notice, ...] = ()
-    server_gone: bool = False
 
 
 class Chat:
@@ -132,6 +112,9 @@ class Chat:
         self._shown = ShownKeys()
         self._showing = trio.Lock()  # while a message may be on the screen and not remembered
         self._logout: Exchange | None = None
+        self._listening = trio.CancelScope()
+        self._listens_no_more = trio.Event()
+        self._listens_no_more.set()
         self._talk = trio.CancelScope()
         self._ending: Ending | None = None
 
@@ -261,7 +244,8 @@ class Chat:
         try:
             await reconnect(self._session, self._reconnect_seconds, random)
         except UnreachableError as error:
-            return Ending(1, (render.failure(str(error)),), server_gone=True)
+            notices = (render.failure(str(error)),)
+            return Ending(status_of(error.code), notices, server_gone=True)
         except FailureError as error:
             return Ending(1, (render.failure(str(error)),))
         await self._terminal.show([render.reconnected()])
@@ -281,10 +265,11 @@ class Chat:
                     if key in self._shown or key in keys:
                         continue
                     keys[key] = None
-                case wire.Closed() | wire.Error() if _is_final(message, request):
+                case wire.Closed() | wire.Error() if is_final(message, request):
                     last = render.render(message, request)
                     server_gone = request is None and is_passing(message.code)
-                    return notices, list(keys), Ending(1, tuple(last), server_gone=server_gone)
+                    status = status_of(message.code)
+                    return notices, list(keys), Ending(status, tuple(last), server_gone)
             if not received.quiet:
                 notices += render.render(message, request, has_waited=received.has_waited)
         return notices, list(keys), None
@@ -327,12 +312,25 @@ class Chat:
         """Let other clients reach our user from now on."""
         assert self._nursery is not None
         self._links.log_in(user)
+        self._listening.cancel()  # for somebody whose name was mistyped
+        await self._listens_no_more.wait()
         try:
-            self._session.tell(
-                await self._nursery.start(self._peering.serve, user, self._welcome, self._nursery)
-            )
+            self._session.tell(await self._nursery.start(self._serve_peers, user))
         except FailureError as error:
             await self._terminal.show([render.private_off(str(error))])
+
+    async def _serve_peers(
+        self, user: str, *, task_status: trio.TaskStatus[wire.Listening]
+    ) -> None:
+        assert self._nursery is not None
+        self._listens_no_more = trio.Event()
+        try:
+            with trio.CancelScope() as self._listening:
+                await self._peering.serve(
+                    user, self._welcome, self._nursery, task_status=task_status
+                )
+        finally:
+            self._listens_no_more.set()
 
     async def _welcome(self, transport: BulkTransport, introduced: wire.Introduced) -> None:
         if introduced.purpose == "files":
@@ -360,47 +358,25 @@ class Chat:
 
     async def _converse(self) -> Ending:
         with self._talk:
-            if not await self._log_in():
-                return Ending(1, () if self._terminal.interactive else (render.input_ended(),))
+            try:
+                await log_in(self._terminal, self._session, self._become)
+            except InputEndedError as ended:
+                status = LOGIN_STATUSES[ErrorCode.INVALID_PASSWORD] if ended.was_refused else 1
+                return Ending(status, () if self._terminal.interactive else (render.input_ended(),))
+            self._transfers.log_in(self._user)
+            self._look_around()
             await self._follow_lines()
             if not self._terminal.interactive:  # a script has time
                 await self._commands.wait_all_done()
         return await self._log_out()
 
-    async def _log_in(self) -> bool:
-        """Ask until the server is content; return False if the input ends first.
-
-        If the server won't be content any more, `_read` ends the client.
-        """
-        user = ""
-        while not user:
-            answer = await self._ask("Username: ", grammar.parse_user)
-            if answer is None:
-                return False
-            user = answer
+    async def _become(self, user: str) -> None:
+        """Remember and serve what is this user's, and nobody else's."""
         self._user = user
         self._shown = ShownKeys(keys_path(self._state_dir, self._server, user))
         self._shelf.open(shelf_path(self._state_dir, self._server, user))
         await self._show_notice()
         await self._listen(user)
-        while not self._session.has_begun:
-            password = await self._ask("Password: ", grammar.parse_password, secret=True)
-            if password is None:
-                return False
-            await self._session.log_in(user, password).wait()
-        self._transfers.log_in(user)
-        self._look_around()
-        return True
-
-    async def _ask(
-        self, prompt: str, parse: Callable[[str], str], *, secret: bool = False
-    ) -> str | None:
-        while True:
-            try:
-                line = await self._terminal.ask(prompt, secret=secret)
-                return None if line is None else parse(line)
-            except UsageError as error:
-                await self._terminal.show([render.misused(error)])
 
     async def _follow_lines(self) -> None:
         """Do what the lines say, until there are no more or one says to log out."""
@@ -442,10 +418,3 @@ class Chat:
                 return Ending(128 + number)
             self._talk.cancel()
         raise AssertionError("signals never end")
-
-
-def _is_final(message: wire.Closed | wire.Error, request: wire.Request | None) -> bool:
-    """Whether the server will close the connection after this."""
-    if request is None:
-        return True
-    return isinstance(request, wire.Login) and message.code not in LOGIN_RETRIES

@@ -1,8 +1,9 @@
 """The program: arguments in, exit status out. See ``--help``.
 
-Exit status: 2 for arguments that it can't work with, 1 if there is no server; the rest is
-told in `app`. With commands as arguments: 3 if one of them, or the login, was refused. What goes
-wrong before anybody is logged in is one line on stderr, or with ``--json`` an object on stdout.
+Exit status: 2 for arguments that it can't work with, 1 if there is no server, 3 if a command of a
+script was refused, or its login for a reason that has no status of its own; `ending` tells the
+rest. What goes wrong before anybody is logged in is one line on stderr, or with ``--json`` one
+object on stdout.
 """
 
 from __future__ import annotations
@@ -101,7 +102,9 @@ def _run(argv: Sequence[str]) -> int:
         else:
             _complain(str(error))
         return 1
-    return 3 if opener.was_refused and status in (0, 1) else status
+    # A lost connection is worse than a refusal to who reads lines; with -c it always was 3.
+    may_be_refused = (0,) if style.answers.commands is None else (0, 1)
+    return 3 if opener.was_refused and status in may_be_refused else status
 
 
 # -- Arguments -----------------------------------------------------------------------------
@@ -257,7 +260,9 @@ def _find_password(file: Path | None) -> str | None:
             raise UsageError(f"cannot read {file}: {error.strerror}") from None
         except UnicodeError:
             raise UsageError(f"cannot read {file}: it is not UTF-8") from None
-    return None if text is None else grammar.parse_password(text)
+        if not text:
+            raise UsageError(f"{file} holds no password in its first line")
+    return grammar.parse_password(text) if text else None
 
 
 def _parse_host(text: str, name: str = "SERVER_IP") -> str:

@@ -53,7 +53,7 @@ class PreparedTerminal:
     """Another terminal, behind the same interface.
 
     Attributes:
-        refused: whether something that was asked for was not done.
+        refused: whether something that was asked for after the login was not done, or the login.
 
     Args:
         terminal: asked for what is not known, and used for all else.
@@ -68,6 +68,10 @@ class PreparedTerminal:
         self._user, self._password = answers.user, answers.password
         self._commands = None if answers.commands is None else deque(_in_turn(answers.commands))
         self._silent = answers.silent
+        # Where a password was given and nobody is there to be asked, lines are no passwords: a
+        # script's commands must not block its account.
+        is_given = answers.commands is not None or answers.password is not None
+        self._has_no_input = is_given and not terminal.interactive
 
     async def ask(self, prompt: str, *, secret: bool = False) -> str | None:
         # Each is given once: if it is not right, saying it again would not help.
@@ -79,7 +83,7 @@ class PreparedTerminal:
             user, self._user = self._user, ""
             await trio.lowlevel.checkpoint()
             return user
-        if self._commands is not None and not self._terminal.interactive:
+        if self._has_no_input:
             await trio.lowlevel.checkpoint()
             return None
         return await self._terminal.ask(prompt, secret=secret)
@@ -94,10 +98,13 @@ class PreparedTerminal:
         self._terminal.status(status)
 
     async def show(self, notices: Sequence[Notice]) -> None:
-        self.refused |= any(
-            notice.kind is Kind.ERROR and notice.fields["code"] not in _TROUBLE
-            for notice in notices
-        )
+        for notice in notices:
+            if notice.kind is Kind.WELCOME:
+                self.refused = False  # another password was right
+            elif notice.kind is Kind.ERROR and notice.fields["code"] not in _TROUBLE:
+                self.refused = True
+        if self._has_no_input:
+            notices = [notice for notice in notices if notice.fields.get("code") != "input_ended"]
         if self._commands is not None:
             notices = [notice for notice in notices if notice.fields.get("command") != _WAIT]
         if self._silent:

@@ -110,7 +110,10 @@ def _format_seconds(seconds: float) -> str:
 
 
 def _refusal(message: wire.Error, request: wire.Request | None) -> list[Notice]:
-    return [refused(message, command_of(request), user_of(request))]
+    shown = refused(message, command_of(request), user_of(request))
+    if isinstance(request, wire.Login) and message.code is ErrorCode.INVALID_PASSWORD:
+        shown = msgspec.structs.replace(shown, hint="An empty password goes back to the name")
+    return [shown]
 
 
 def _closed(message: wire.Closed, _request: object) -> list[Notice]:

@@ -68,12 +68,9 @@ class Opener:
 
     @property
     def was_refused(self) -> bool:
-        """Whether commands were given, and not all was done."""
-        return (
-            self._style.answers.commands is not None
-            and self._prepared is not None
-            and self._prepared.refused
-        )
+        """Whether a script has used it, and not all was done."""
+        prepared = self._prepared
+        return prepared is not None and prepared.refused and not prepared.interactive
 
     @asynccontextmanager
     async def open(self) -> AsyncGenerator[Terminal, None]:

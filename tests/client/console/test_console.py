@@ -90,7 +90,8 @@ async def test_a_wrong_password_is_asked_again(tmp_path: Path) -> None:
         )
         await window.see(text)
         await window.see_last("Password:")
-        assert window.lines == ["Username: yoda", "Password:", text, "Password:"]
+        hint = "An empty password goes back to the name"
+        assert window.lines == ["Username: yoda", "Password:", text, hint, "Password:"]
         window.type(CTRL_C)
         assert await window.end() == 130
         assert window.echoes

@@ -122,6 +122,8 @@ class Shelf:
     def open(self, path: Path) -> None:
         """Take what is remembered in a file, as far as it is still true; remember more there."""
         self._path = path
+        self._held.clear()
+        self._absent.clear()
         try:
             lines = path.read_bytes().splitlines()
         except FileNotFoundError:
