@@ -51,7 +51,7 @@ def quickstart(tmp_path: Path, port: int) -> Iterator[Quickstart]:
 
 
 def test_the_first_starts_a_server_the_second_joins_it_and_stop_ends_it(
-    quickstart: Quickstart, port: int
+    quickstart: Quickstart, port: int, tmp_path: Path
 ) -> None:
     first = quickstart("run", str(port), "60", "600", text=CHAT)
     assert first.returncode == 0
@@ -68,12 +68,13 @@ def test_the_first_starts_a_server_the_second_joins_it_and_stop_ends_it(
     again = quickstart("stop", str(port))
     assert (again.returncode, again.stderr) == (0, "")
     assert again.stdout == f"No server that 'make run' has started runs on port {port}.\n"
+    assert list(tmp_path.rglob("*.pid")) == []
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port))
 
 
 @pytest.mark.parametrize("greeting", [b"", b"SSH-2.0-OpenSSH_9.6\r\n", b"\xff\n"])
-def test_a_port_that_something_else_uses_is_one_line_and_exit_code_1(
+def test_a_port_that_something_else_uses_is_one_line_and_exit_code_2(
     quickstart: Quickstart, greeting: bytes
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as sock:
@@ -88,7 +89,7 @@ def test_a_port_that_something_else_uses_is_one_line_and_exit_code_1(
         port = sock.getsockname()[1]
         done = quickstart("run", str(port), "60", "600", text=CHAT)
         other.join()
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
         f"port {port} is in use by some other program; try another: make run PORT=4001\n"
     )
@@ -99,11 +100,33 @@ def test_what_the_server_says_is_shown_if_it_does_not_start(
 ) -> None:
     (tmp_path / "credentials.txt").write_text("hans\n")
     done = quickstart("run", str(port), "60", "600", text=CHAT)
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
         "trio-chat-server: credentials.txt, line 1: expected a user name, a blank and a password\n"
     )
     assert quickstart("stop", str(port)).stdout.startswith("No server")
+    assert list(tmp_path.rglob("*.pid")) == []
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_stop_where_no_server_was_leaves_nothing_behind(
+    quickstart: Quickstart, port: int, tmp_path: Path
+) -> None:
+    assert quickstart("stop", str(port)).stdout.startswith("No server")
+    assert not (tmp_path / "state").exists()
+
+
+@pytest.mark.parametrize(("text", "code"), [("yoda\nweird\n", 0), (CHAT, 0), (None, 2)])
+def test_make_fails_only_if_there_is_no_chat(
+    quickstart: Quickstart, port: int, tmp_path: Path, text: str | None, code: int
+) -> None:
+    """How the rule of the Makefile judges what the program ends with."""
+    if text is None:
+        (tmp_path / "credentials.txt").unlink()
+    done = quickstart("run", str(port), "60", "600", text=text or "")
+    rule = f"sh -c 'exit {done.returncode}' || test $? -ne 2"
+    assert "|| test $$? -ne 2" in (Path(__file__).parents[1] / "Makefile").read_text()
+    assert (subprocess.run(["/bin/sh", "-c", rule], check=False).returncode == 0) is (code == 0)
 
 
 def test_stop_waits_for_a_server_that_is_just_being_started(

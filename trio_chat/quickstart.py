@@ -31,6 +31,7 @@ DEFAULT_PORT = 4000  # the Makefile's
 START_SECONDS_MAX = 15.0
 STOP_SECONDS_MAX = 10.0
 POLL_SECONDS = 0.05
+EXIT_USAGE = 2
 
 
 class Answer(Enum):
@@ -61,7 +62,6 @@ async def _ask(port: int) -> Answer:
 
 def _state_file(port: int, suffix: str) -> Path:
     directory = platformdirs.user_state_path("trio-chat", appauthor=False)
-    directory.mkdir(parents=True, exist_ok=True)
     return directory / f"quickstart-{port}.{suffix}"
 
 
@@ -72,12 +72,11 @@ def _start_server(arguments: argparse.Namespace) -> None:
         UsageError: with what the server said, if it does not start.
     """
     port = arguments.port
-    log = _state_file(port, "log")
-    with _state_file(port, "pid").open("a+") as pid_file, log.open("w") as output:
-        try:
-            fcntl.flock(pid_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UsageError(f"the server on port {port} is starting or stopping") from None
+    log, pid_path = _state_file(port, "log"), _state_file(port, "pid")
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with pid_path.open("a+") as pid_file, log.open("w") as output:
+        if not _is_free(pid_file) or not _is_at(pid_file, pid_path):
+            raise UsageError(f"the server on port {port} is starting or stopping")
         pid_file.truncate(0)  # before anybody takes an earlier server's id for this one's
         server = subprocess.Popen(  # noqa: S603  # our own program, our own numbers
             [
@@ -95,6 +94,7 @@ def _start_server(arguments: argparse.Namespace) -> None:
     while trio.run(_ask, port) is not Answer.OURS:
         if server.poll() is not None or time.monotonic() > deadline:
             server.kill()
+            pid_path.unlink(missing_ok=True)
             raise UsageError(log.read_text().strip() or "the server did not start")
         time.sleep(POLL_SECONDS)
 
@@ -120,8 +120,11 @@ def run(arguments: argparse.Namespace) -> None:
 
 def stop(arguments: argparse.Namespace) -> None:
     """End the server that `run` has started."""
-    port = arguments.port
-    with _state_file(port, "pid").open("a+") as pid_file:
+    port, pid_path = arguments.port, _state_file(arguments.port, "pid")
+    if not pid_path.exists():
+        _say(f"No server that 'make run' has started runs on port {port}.")
+        return
+    with pid_path.open("a+") as pid_file:
         deadline = time.monotonic() + STOP_SECONDS_MAX
         was_running = False
         while not _is_free(pid_file):
@@ -133,6 +136,7 @@ def stop(arguments: argparse.Namespace) -> None:
             if time.monotonic() > deadline:
                 raise UsageError("the server does not stop; end it with 'kill -9'")
             time.sleep(POLL_SECONDS)
+        pid_path.unlink(missing_ok=True)  # while nobody else can use it
     if was_running:
         _say(f"Stopped the server on port {port}.")
     else:
@@ -147,6 +151,14 @@ def _is_free(pid_file: TextIO) -> bool:
     return True
 
 
+def _is_at(file: TextIO, path: Path) -> bool:
+    """Whether a file that was opened is not replaced or removed yet."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
+
+
 def _port_option(port: int) -> str:
     return "" if port == DEFAULT_PORT else f" PORT={port}"
 
@@ -157,7 +169,10 @@ def _say(text: str) -> None:
 
 
 def main() -> int:
-    """Run one of the two commands; return the exit code."""
+    """Run one of the two commands; return the exit code: 2 if it can't be done.
+
+    A chat that has begun ends with the client's own code, which is never 2.
+    """
     parser = argparse.ArgumentParser(prog="python -m trio_chat.quickstart", description=__doc__)
     commands = parser.add_subparsers(required=True)
     run_parser = commands.add_parser("run", help="start a server if there is none, and a client")
@@ -173,7 +188,7 @@ def main() -> int:
         arguments.command(arguments)
     except UsageError as error:
         sys.stderr.write(f"{error}\n")
-        return 1
+        return EXIT_USAGE
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     return 0

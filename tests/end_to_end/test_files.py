@@ -295,7 +295,7 @@ def test_a_disk_without_room_is_said_and_nothing_is_left_behind(chat: Stage) -> 
         f"Error. Cannot download a.bin: cannot write to {downloads(chat, 'luke')}: File too large"
     )
     luke.send("logout")
-    luke.ends(0)
+    luke.ends(3)
 
 
 def test_a_download_can_be_cancelled_and_goes_on_later(chat: Stage) -> None:

@@ -22,7 +22,7 @@ def test_a_script_gets_plain_lines_and_nothing_else(chat: Stage) -> None:
             "Error. Invalid user",
             "logout",
             "Log out and leave.",
-            "Ctrl-D and Ctrl-C do the same.",
+            "Ctrl-D and Ctrl-C on an empty line do the same.",
             "Example: logout",
             "yoda",
         )

@@ -103,7 +103,7 @@ def test_a_port_for_peers_that_is_in_use_is_told_and_the_chat_goes_on(chat: Stag
         hans = chat.open_pipe(*chat.client_command(HOST, str(chat.port), *options))
         hans.send("hans", "solo", "whoelse", "startprivate yoda")
         hans.end_input()
-        assert hans.wait_for_exit() == 0
+        assert hans.wait_for_exit() == 3
     assert hans.output.decode().splitlines() == [
         f"Private messaging is off: port {port} of {HOST} is in use; stop what uses it, or give"
         " another port",

@@ -44,9 +44,8 @@ def test_case_2_unsuccessful_login(stage: Stage) -> None:
     for terminal in (first, too_early, in_time):
         terminal.gives_name("yoda")
 
-    hint = "An empty password goes back to the name"  # beside the words of section 8
-    first.tries("weird", "Invalid Password. Please try again", hint)
-    first.tries("green", "Invalid Password. Please try again", hint)
+    first.tries("weird", "Invalid Password. Please try again")
+    first.tries("green", "Invalid Password. Please try again")
     first.tries("password", NOW_BLOCKED)
     blocked_until = time.monotonic() + 2
     too_early.tries("wise", STILL_BLOCKED)

@@ -165,7 +165,7 @@ async def test_a_reload_that_was_asked_for_happens_though_nothing_seems_changed(
         ("hans secret-hans\nyoda\n", "line 2: expected a user name, a blank and a password"),
         ("hans $argon2id$nonsense\n", "line 1: not a valid argon2id hash"),
         ("", "has no users"),
-        (None, "No such file or directory"),
+        (None, "there is no credentials file"),
     ],
 )
 async def test_a_file_that_cannot_be_used_changes_nothing_and_is_logged_once(
@@ -210,7 +210,7 @@ async def test_a_change_while_the_server_starts_is_not_missed(
 
 
 def test_a_file_that_cannot_be_used_at_the_start_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="No such file"):
+    with pytest.raises(UsageError, match="there is no credentials file"):
         open_accounts(tmp_path / "missing")
 
 

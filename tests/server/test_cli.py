@@ -75,7 +75,7 @@ def test_bad_arguments_are_one_line_and_exit_code_2(
 @pytest.mark.parametrize(
     ("content", "error"),
     [
-        (None, "No such file or directory"),
+        (None, "there is no credentials file"),
         ("hans solo\nyoda\n", "line 2: expected"),
         ("", "no users"),
     ],
@@ -266,9 +266,26 @@ def test_the_program_fails_without_a_traceback(tmp_path: Path) -> None:
     done = run_module("trio_chat.server", "4000", "60", "600", directory=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
-        "trio-chat-server: cannot read the credentials file credentials.txt:"
-        " No such file or directory\n"
+        "trio-chat-server: there is no credentials file credentials.txt;"
+        " this makes one with a first user: trio-chat-server passwd USER\n"
     )
+    elsewhere = ("--credentials", "my users")
+    done = run_module("trio_chat.server", "4000", "60", "600", *elsewhere, directory=tmp_path)
+    assert done.stderr.endswith("trio-chat-server passwd USER --credentials 'my users'\n")
+
+
+def test_a_first_start_that_is_refused_leaves_nothing_behind(tmp_path: Path) -> None:
+    write_credentials(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        options = ("--data-dir", str(tmp_path / "data"), "--host", "127.0.0.1")
+        done = run_module("trio_chat.server", str(port), "60", "600", *options, directory=tmp_path)
+    assert done.returncode == 1
+    assert "is in use" in done.stderr
+    bad = ("--cert", "nowhere", "--key", "nowhere", "--data-dir", str(tmp_path / "data"))
+    done = run_module("trio_chat.server", str(free_port()), "60", "600", *bad, directory=tmp_path)
+    assert done.returncode != 0
+    assert [path.name for path in tmp_path.iterdir()] == ["credentials.txt"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

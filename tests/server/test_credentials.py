@@ -129,7 +129,10 @@ def test_a_file_is_read(tmp_path: Path) -> None:
 
 
 def test_a_file_that_cannot_be_read_is_named_with_the_reason(tmp_path: Path) -> None:
-    for path, reason in ((tmp_path / "missing", "No such file"), (tmp_path, "Is a directory")):
+    for path, reason in (
+        (tmp_path / "missing", "there is no credentials file"),
+        (tmp_path, "Is a directory"),
+    ):
         with pytest.raises(UsageError, match=reason) as caught:
             read_credentials(path)
         assert str(path) in str(caught.value)

@@ -11,7 +11,6 @@ not matter; a message is everything from its first word to its last, as it was t
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 
 from msgspec import Struct
@@ -21,6 +20,7 @@ from ..errors import UsageError
 from ..protocol import messages as wire
 from ..swarm.manifest import parse_chunks
 from . import words
+from .guesses import guess
 from .meanings import (
     UNNUMBERED,
     Cancel,
@@ -72,12 +72,12 @@ class UnknownCommandError(UsageError):
     """A line begins with no command.
 
     Attributes:
-        meant: the command that it resembles; empty if there is none.
+        hint: what may have been meant, in a sentence.
     """
 
     def __init__(self, word: str) -> None:
         super().__init__("Error. Invalid command")
-        self.meant = _resembling(word)
+        self.hint = guess(word, COMMAND_NAMES)
 
 
 def parse(line: str) -> Line:
@@ -332,12 +332,6 @@ COMMANDS = (
 _BY_NAME = {command.name: command for command in COMMANDS}
 
 COMMAND_NAMES = (*_BY_NAME, "help")
-
-
-def _resembling(word: str) -> str:
-    lower = {name.lower(): name for name in COMMAND_NAMES}
-    found = difflib.get_close_matches(word.lower(), lower, n=1, cutoff=0.7)
-    return lower[found[0]] if found else ""
 
 
 def command_named(name: str) -> Command | None:

@@ -110,10 +110,7 @@ def _format_seconds(seconds: float) -> str:
 
 
 def _refusal(message: wire.Error, request: wire.Request | None) -> list[Notice]:
-    shown = refused(message, command_of(request), user_of(request))
-    if isinstance(request, wire.Login) and message.code is ErrorCode.INVALID_PASSWORD:
-        shown = msgspec.structs.replace(shown, hint="An empty password goes back to the name")
-    return [shown]
+    return [refused(message, command_of(request), user_of(request))]
 
 
 def _closed(message: wire.Closed, _request: object) -> list[Notice]:
@@ -311,8 +308,7 @@ def info(line: str) -> Notice:
 def misused(problem: UsageError) -> Notice:
     """A line that means nothing; says why."""
     if isinstance(problem, UnknownCommandError):
-        hint = f"Did you mean '{problem.meant}'?" if problem.meant else ""
-        return error("invalid_command", str(problem), hint=hint)
+        return error("invalid_command", str(problem), hint=problem.hint)
     return error("usage", str(problem))
 
 

@@ -323,6 +323,15 @@ class TcpListener:
                 nursery.start_soon(_accept, sock, handle, handler_nursery, self._places)
             task_status.started(addresses)
 
+    async def check(self) -> None:
+        """See that it is possible to listen there just now.
+
+        Raises:
+            ListenError: if it is not.
+        """
+        for listener in await self._open():
+            listener.socket.close()
+
     async def _open(self) -> list[trio.SocketListener]:
         listeners = await self._bind(self.port)
         tries = _PORTS_TRIED_MAX

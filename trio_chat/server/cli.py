@@ -86,6 +86,10 @@ async def _run(options: argparse.Namespace, accounts: Accounts) -> None:
     crowd = Crowd(options.connections_per_address, _refusal(ErrorCode.TOO_MANY_CONNECTIONS))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_obey_signals, stop, accounts)
+        if not options.data_dir.exists():  # a start that is refused leaves nothing behind
+            await TcpListener(options.port, options.host).check()
+            if options.cert is not None:
+                server_context(_identity(options))
         store = await open_sqlite(options.data_dir / DATABASE_NAME)  # and lock the directory
         patience = trio.CancelScope(shield=True)  # it outlives the rest, however that ends
         nursery.start_soon(_within, patience, partial(_leave_a_stuck_disk, stop, write_log))

@@ -12,6 +12,7 @@ import hashlib
 import hmac
 import re
 import secrets
+import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from .. import limits
 from ..errors import UsageError
 
 HASH_PREFIX = "$argon2id$"
+
+DEFAULT_NAME = "credentials.txt"
 
 BOM = b"\xef\xbb\xbf"
 """What some editors put at the beginning of a file in UTF-8."""
@@ -199,6 +202,12 @@ def read_credentials(path: Path) -> Credentials:
     """
     try:
         data = path.read_bytes()
+    except FileNotFoundError as error:
+        option = "" if str(path) == DEFAULT_NAME else f" --credentials {shlex.quote(str(path))}"
+        raise UsageError(
+            f"there is no credentials file {path}; this makes one with a first user:"
+            f" trio-chat-server passwd USER{option}"
+        ) from error
     except OSError as error:
         raise UsageError(f"cannot read the credentials file {path}: {error.strerror}") from error
     return parse_credentials(data, str(path))

@@ -14,6 +14,7 @@ import platformdirs
 from .. import __version__, limits
 from ..errors import UsageError
 from ..net.tls import Plaintext
+from .credentials import DEFAULT_NAME
 from .log import FORMATS
 
 _COUNT_DIGITS_MAX = 9
@@ -319,6 +320,6 @@ def _add_credentials(parser: argparse.ArgumentParser) -> None:
         "--credentials",
         metavar="FILE",
         type=Path,
-        default=Path("credentials.txt"),
-        help="'user password' lines (default: credentials.txt in the current directory)",
+        default=Path(DEFAULT_NAME),
+        help=f"'user password' lines (default: {DEFAULT_NAME} in the current directory)",
     )

@@ -26,6 +26,8 @@ from trio_chat.protocol import messages as wire
 
 from .window import Window, close, open_stage
 
+HELP = "'help' lists the commands"
+
 WIDTHS = (40, 80, 200)
 """The columns of a narrow, a usual and a wide window."""
 
@@ -90,8 +92,8 @@ async def test_a_wrong_password_is_asked_again(tmp_path: Path) -> None:
         )
         await window.see(text)
         await window.see_last("Password:")
-        hint = "An empty password goes back to the name"
-        assert window.lines == ["Username: yoda", "Password:", text, hint, "Password:"]
+        assert window.lines == ["Username: yoda", "Password:", text, "Password:"]
+        await window.see_toolbar("An empty password goes back to the name")
         window.type(CTRL_C)
         assert await window.end() == 130
         assert window.echoes
@@ -234,7 +236,7 @@ async def test_tab_completes_commands_and_names_and_lists_what_they_may_be(tmp_p
     async with open_stage(tmp_path) as (window, server):
         server.others = ("luke", "leia", "yoda2")
         await _log_in(window, server)
-        await window.see_toolbar("yoda | not encrypted | 3 online")
+        await window.see_toolbar(f"yoda | not encrypted | 3 online | {HELP}")
         window.type(f"mes{TAB}")
         await window.see_last("> message")
         window.type(f"y{TAB}")
@@ -263,7 +265,7 @@ async def test_the_time_stands_beside_what_was_said_unless_nobody_wants_it(tmp_p
     for options, margins in (((), 1), (("--no-timestamps",), 0)):
         async with open_stage(tmp_path / str(margins), *options) as (window, server):
             await _log_in(window, server)
-            await window.see_toolbar("yoda | not encrypted | 0 online")
+            await window.see_toolbar(f"yoda | not encrypted | nobody else online | {HELP}")
             server.say(_delivery(1))
             await window.see("hans: message 1")
             assert len(window.margins) == margins
@@ -275,7 +277,7 @@ async def test_what_comes_while_somebody_looks_elsewhere_is_marked_and_rings(
     async with open_stage(tmp_path, "--notify", "private") as (window, server):
         assert b"\x1b[?1004h" in window.output
         await _log_in(window, server)
-        await window.see_toolbar("yoda | not encrypted | 0 online")
+        await window.see_toolbar(f"yoda | not encrypted | nobody else online | {HELP}")
         window.type(f"{FOCUS_OUT}message hans wait")
         await window.see_last("> message hans wait")
         server.say(_delivery(1), _delivery(2))
@@ -390,7 +392,7 @@ async def test_a_window_may_change_its_width(tmp_path: Path, columns: int) -> No
         server.say(wire.Delivery(1, "hans", "c", 1, "word " * 20))
         await window.see("hans: word word word word word word word word word")
         await window.see_last("> message hans half a line")
-        await window.see_toolbar("yoda | not encrypted | 0 online")
+        await window.see_toolbar("yoda | not encrypted | nobody else online")
         window.type(ENTER)
         while not isinstance(message := await server.next(), wire.Message):
             continue

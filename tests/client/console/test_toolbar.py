@@ -22,7 +22,12 @@ BUSY = Status(
     [
         (Status(), 80, ""),
         (Status("hans", Line.CLEAR), 80, "hans | not encrypted"),
-        (Status("hans", Line.RECONNECTING, ("yoda",)), 80, "hans | reconnecting | 1 online"),
+        (Status("hans", Line.RECONNECTING, ("yoda",)), 40, "hans | reconnecting | 1 online"),
+        (
+            Status("hans", Line.ENCRYPTED, ()),
+            80,
+            "hans | TLS | nobody else online | 'help' lists the commands",
+        ),
         (
             BUSY,
             200,

@@ -90,6 +90,9 @@ _PASTE_ON, _PASTE_OFF = "\x1b[?2004h", "\x1b[?2004l"
 _STYLE = {"bottom-toolbar": "reverse", "auto-suggestion": "fg:ansibrightblack"}
 _STYLE_WITHOUT_COLOUR = {"bottom-toolbar": "noreverse"}
 
+_LOGIN_HINT = "An empty password goes back to the name"
+"""Stands below the prompt for a password (see `login`), as section 8 has no line for it."""
+
 
 class Console:
     """The screen and the keyboard, behind the interface `Terminal`; see `open_console`."""
@@ -128,10 +131,11 @@ class Console:
 
         self._history = LineHistory(look.history)
         self._lines = session(self._history)
-        if look.colour:  # or a suggestion would look as if it had been typed
-            self._lines.auto_suggest = AutoSuggestFromHistory()
         self._answers = session(DummyHistory())
         self._secrets = session(DummyHistory(), _Hide())
+        self._secrets.bottom_toolbar = _LOGIN_HINT
+        if look.colour:  # or a suggestion would look as if it had been typed
+            self._lines.auto_suggest = AutoSuggestFromHistory()
         self._open: PromptSession[str] | None = None
         self._ending = False
         self._gone = False
@@ -277,7 +281,7 @@ class Console:
             self._history.log_in(status.user)
         # A toolbar that is empty would still take a line.
         shown = (lambda: toolbar(self._status, self._columns)) if status.user else None
-        for session in (self._lines, self._answers, self._secrets):
+        for session in (self._lines, self._answers):
             session.bottom_toolbar = shown
         app = self._running_app()
         if app is not None:

@@ -15,6 +15,8 @@ from ..status import Status
 
 _BETWEEN = " | "
 
+_HELP = "'help' lists the commands"
+
 
 def toolbar(status: Status, columns: int) -> str:
     """What to show of a status; empty if there is nothing."""
@@ -28,17 +30,23 @@ def toolbar(status: Status, columns: int) -> str:
 def _ways(status: Status) -> Iterator[str]:
     """The same in less and less words."""
     who = [clean_line(status.user), status.line.value]
-    online = [] if status.online is None else [f"{len(status.online)} online"]
+    online = [] if status.online is None else [_count(len(status.online))]
     names = [clean_line(user) for user in status.private]
     private = [f"private: {', '.join(names)}"] if names else []
     lines = [line for notice in status.transfers for line in notice.lines]
     short = [_short(notice) for notice in status.transfers]
+    if online and not private and not lines:
+        yield _join(*who, *online, _HELP)
     yield _join(*who, *online, *private, *lines)
     yield _join(*who, *online, *private, *short)
     few = [f"{len(names)} private"] if names else []
     yield _join(*who, *online, *few, *short)
     yield _join(*who, *online, *few, *_summary(status.transfers))
     yield _join(who[0], *online, *few, *_summary(status.transfers))
+
+
+def _count(others: int) -> str:
+    return f"{others} online" if others else "nobody else online"
 
 
 def _join(*parts: str) -> str:
