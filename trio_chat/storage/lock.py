@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ..private_files import make_private_directory
 from .faults import in_use
 from .store import StoreError
 
@@ -25,7 +26,7 @@ def locked(directory: Path) -> Iterator[None]:
         StoreError: if another process holds it, or the directory can't be made or read.
     """
     try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_directory(directory)
         file = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     except OSError as error:
         raise StoreError(f"cannot use {directory}: {error.strerror}") from error

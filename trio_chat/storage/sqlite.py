@@ -5,13 +5,15 @@ commit costs one fsync however many messages it holds. A whole commit is one cal
 thread, as a hop there and back costs more than most statements. The data directory is locked
 as long as the store is open: a second server on it is refused instead of mixing with the first.
 Whatever fails leaves the database as it was before, so the next commit is a new try: when a
-full disk has room again, nothing else needs to happen.
+full disk has room again, nothing else needs to happen. The same holds for files that were moved
+away and come back; see `place`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AsyncExitStack, contextmanager
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar, cast
 
@@ -21,10 +23,12 @@ import trio
 
 from ..core.beginning import Restored
 from ..core.effects import Commit
+from ..private_files import close_to_others, open_private
 from ..protocol.messages import Delivery, File
 from .backup import Copy
 from .faults import FAULTS, cannot_use, reason_of
 from .lock import locked
+from .place import Place, files_of
 from .schema import check, migrate, version_of
 from .store import StoreError
 
@@ -47,13 +51,21 @@ _FILES = """
 SELECT max(0, unixepoch() - held_at), user, name, size, chunks, piece_bytes, root FROM files
 """
 _UNBLOCK = "DELETE FROM blocks WHERE blocker = ? AND blocked = ?"
+_TAKE_BACK = "DELETE FROM messages WHERE recipient = ? AND seq = ?"
+_FILE = "SELECT * FROM files WHERE name = ?"
+_PUT_BACK_FILE = "INSERT INTO files VALUES (?, ?, ?, ?, ?, ?, ?)"
+
+_Row = tuple[apsw.SQLiteValue, ...]
 
 
 class SqliteStore:
     """A store in a file; made by `open_sqlite`."""
 
-    def __init__(self, database: apsw.AsyncConnection, held: AsyncExitStack) -> None:
+    def __init__(self, database: apsw.AsyncConnection, place: Place, held: AsyncExitStack) -> None:
         self._async_database = database
+        self._place = place
+        # A commit that was written, but into a file that was moved away; see `_take_back`.
+        self._refused: tuple[Commit, list[_Row], list[_Row]] | None = None
         self._held = held
         # The same object: in its own thread it behaves like a plain connection.
         self._database = cast("apsw.Connection", database)
@@ -119,25 +131,55 @@ class SqliteStore:
 
     def _commit(self, commit: Commit) -> None:
         with transaction(self._database):
-            self._database.executemany(_FORGET, commit.acknowledged)
-            self._database.executemany(
-                _KEEP,
-                (
-                    (user, message.seq, message.sender, message.client, message.id, message.text)
-                    for user, message in commit.messages
-                ),
-            )
-            for blocker, blocked, on in commit.blocks:
-                self._database.execute(_BLOCK if on else _UNBLOCK, (blocker, blocked))
-            self._database.executemany(
-                _PUT_FILE,
-                (
-                    (user, file.name, file.size, file.chunks, file.piece_bytes, file.root)
-                    for user, file in commit.files
-                ),
-            )
-            self._database.executemany(_DROP_FILE, ((name,) for name in commit.dropped))
-            self._database.executemany(_NOTE_FILE, ((name,) for name in commit.held))
+            self._place.check()  # before anything is written where nobody would find it
+            if self._refused is not None:
+                self._take_back(*self._refused)
+            names = [(name,) for name in (*(file.name for _, file in commit.files), *commit.dropped)]
+            files = [row for name in names for row in self._database.execute(_FILE, name)]
+            self._write(commit)
+        self._refused = commit, names, files
+        self._place.check()  # it may have been moved meanwhile
+        self._refused = None
+
+    def _write(self, commit: Commit) -> None:
+        self._database.executemany(_FORGET, commit.acknowledged)
+        self._database.executemany(
+            _KEEP,
+            (
+                (user, message.seq, message.sender, message.client, message.id, message.text)
+                for user, message in commit.messages
+            ),
+        )
+        self._set_blocks(commit.blocks)
+        self._database.executemany(
+            _PUT_FILE,
+            (
+                (user, file.name, file.size, file.chunks, file.piece_bytes, file.root)
+                for user, file in commit.files
+            ),
+        )
+        self._database.executemany(_DROP_FILE, ((name,) for name in commit.dropped))
+        self._database.executemany(_NOTE_FILE, ((name,) for name in commit.held))
+
+    def _take_back(self, commit: Commit, names: list[_Row], files: list[_Row]) -> None:
+        """Let all be as before a commit; what that has forgotten was acknowledged anyway.
+
+        Args:
+            commit: which was written, and refused.
+            names: of the files that it has changed.
+            files: the rows of these before that.
+        """
+        messages = [(user, message.seq) for user, message in commit.messages]
+        self._database.executemany(_TAKE_BACK, messages)
+        self._set_blocks(
+            [(blocker, blocked, not on) for blocker, blocked, on in reversed(commit.blocks)]
+        )
+        self._database.executemany(_DROP_FILE, names)
+        self._database.executemany(_PUT_BACK_FILE, files)
+
+    def _set_blocks(self, changes: Sequence[tuple[str, str, bool]]) -> None:
+        for blocker, blocked, on in changes:
+            self._database.execute(_BLOCK if on else _UNBLOCK, (blocker, blocked))
 
     def _load(self, user: str) -> tuple[Delivery, ...]:
         rows = self._database.execute(
@@ -157,14 +199,23 @@ async def open_sqlite(path: Path) -> SqliteStore:
     with trio.CancelScope(shield=True):  # a thread that is left behind never ends
         async with AsyncExitStack() as held:
             held.enter_context(locked(path.parent))
+            _close_to_others(path)
             try:
                 database = await apsw.Connection.as_async(str(path))
                 held.push_async_callback(database.aclose)
                 await database.async_run(_prepare, database)
+                place = Place(path)
             except (*FAULTS, StoreError) as error:
                 raise cannot_use(path, error) from error
-            store = SqliteStore(database, held.pop_all())
+            store = SqliteStore(database, place, held.pop_all())
     return store
+
+
+def _close_to_others(path: Path) -> None:
+    """Let nobody else read the database; SQLite gives its other files the mode of this one."""
+    with suppress(OSError):  # SQLite will say why that is not possible
+        os.close(open_private(path, os.O_WRONLY))
+    close_to_others(files_of(path))
 
 
 def _prepare(database: apsw.Connection) -> None:
