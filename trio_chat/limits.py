@@ -213,6 +213,12 @@ its machine, was stopped. What came meanwhile is read before anybody counts as s
 LAG_SAMPLES_MAX = 240
 """Samples kept of that: one minute."""
 
+LOG_BYTES_MAX = 1024 * 1024
+"""Lines of the log that wait to be written; what comes while nobody reads them is dropped."""
+
+LOG_SECONDS_MAX = 1.0
+"""How long the end of the server may wait for them."""
+
 COMMITS_MEASURED_MAX = 1000
 """The latest commits, whose times are kept."""
 
@@ -222,6 +228,9 @@ LOGIN_FAILURES_MAX = 3
 
 CREDENTIALS_LOOK_SECONDS = 1.0
 """How often the server looks whether the credentials file has changed."""
+
+CREDENTIALS_LOOKS_MAX = 10
+"""How often the start of the server looks at one that is being written and has no end."""
 
 PASSWORD_QUEUE_MAX = CONNECTIONS_MAX
 """Passwords that wait to be checked, also those of connections that did not wait for it."""

@@ -74,6 +74,7 @@ def _start_server(arguments: argparse.Namespace) -> None:
     port = arguments.port
     log, pid_path = _state_file(port, "log"), _state_file(port, "pid")
     log.parent.mkdir(parents=True, exist_ok=True)
+    log.parent.chmod(0o700)  # what the server says is in it, and what the client remembers
     with pid_path.open("a+") as pid_file, log.open("w") as output:
         if not _is_free(pid_file) or not _is_at(pid_file, pid_path):
             raise UsageError(f"the server on port {port} is starting or stopping")

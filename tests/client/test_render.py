@@ -3,14 +3,13 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 
+from tests.test_text import NASTY
 from trio_chat.client import grammar
 from trio_chat.client import render as module
 from trio_chat.client.notice import Kind, Notice
 from trio_chat.client.render import render
 from trio_chat.errors import ErrorCode, ProtocolViolation
 from trio_chat.protocol import messages as wire
-
-from .test_clean import NASTY
 
 EVIL = "ev\x1b[2Jil\n"
 

@@ -9,7 +9,7 @@ import pytest
 
 from trio_chat import limits
 from trio_chat.client.shown import ShownKeys
-from trio_chat.client.state import keys_path
+from trio_chat.client.state import keys_path, prepare
 
 
 def _key(number: int) -> tuple[str, str, int]:
@@ -43,6 +43,22 @@ def test_files_are_private(path: Path) -> None:
     ShownKeys(path).add([_key(1)])
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+def test_what_an_earlier_version_has_left_open_to_others_is_closed(tmp_path: Path) -> None:
+    shared = tmp_path / "shared-0123.jsonl"
+    shared.write_text("")
+    shared.chmod(0o664)
+    (tmp_path / "identity-0123").mkdir(0o755)
+    tmp_path.chmod(0o755)
+    assert prepare(tmp_path) is None
+    assert stat.S_IMODE(shared.stat().st_mode) == 0o600
+    tmp_path.chmod(0o775)
+    assert prepare(tmp_path) == (
+        f"other users of this machine can change {tmp_path} (its mode is 0775); close it with"
+        f" 'chmod 700 {tmp_path}'"
+    )
+    assert prepare(tmp_path / "missing") is None
 
 
 def test_without_a_path_memory_must_do() -> None:
@@ -108,15 +124,68 @@ def test_an_unusable_directory_is_told_once(tmp_path: Path) -> None:
     assert keys.notice is None
 
 
-def test_a_directory_that_goes_away_is_told_once(path: Path) -> None:
+@pytest.mark.parametrize("how", ["file", "directory", "emptied", "replaced"])
+def test_a_file_that_goes_away_is_written_anew_with_all_that_it_held(path: Path, how: str) -> None:
     keys = ShownKeys(path)
-    path.parent.rmdir()
-    keys.add([_key(1)])
-    assert keys.notice is not None
-    keys.notice = None
-    keys.add([_key(2)])
-    assert _key(2) in keys
+    keys.add([_key(1), _key(2)])
+    if how == "emptied":
+        path.rename(path.with_name("away"))
+        path.touch()
+    elif how == "replaced":
+        path.with_name("other").write_bytes(b'["yoda","abcd",1]\n')
+        path.with_name("other").replace(path)
+    else:
+        path.unlink()
+    if how == "directory":
+        path.parent.rmdir()
+    keys.add([_key(3)])
     assert keys.notice is None
+    again = ShownKeys(path)
+    assert all(_key(number) in again for number in (1, 2, 3))
+    assert path.read_bytes().count(b"\n") == (4 if how == "replaced" else 3)
+
+
+def test_what_could_not_be_written_is_written_later(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = ShownKeys(path)
+    keys.add([_key(1)])
+    write = os.write
+
+    def write_half(file: int, data: bytes) -> int:
+        if len(data) < 10:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(file, data[: len(data) // 2])
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", write_half)
+        keys.add([_key(2)])
+        assert keys.notice is not None
+        keys.notice = None
+        keys.add([_key(3)])
+        assert keys.notice is None, "it is told once"
+    keys.add([_key(4)])
+    again = ShownKeys(path)
+    assert all(_key(number) in again for number in (1, 2, 3, 4))
+    assert path.read_bytes().count(b"\n") == 4
+
+
+def test_a_file_that_could_not_be_read_is_read_later(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ShownKeys(path).add([_key(1)])
+
+    def fail(path: Path) -> bytes:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", fail)
+        keys = ShownKeys(path)
+        assert keys.notice is not None
+        keys.add([_key(2)])
+    keys.add([_key(3)])
+    for again in (keys, ShownKeys(path)):
+        assert all(_key(number) in again for number in (1, 2, 3))
 
 
 def test_a_full_disk_keeps_the_file_and_leaves_no_other(

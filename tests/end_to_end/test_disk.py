@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import resource
 import signal
 import socket
@@ -247,3 +248,54 @@ def test_a_disk_that_does_not_answer_does_not_keep_the_server_from_ending(tmp_pa
         out, err = server.printed()
     assert out == ""
     assert err[19:] == " the disk does not answer; ended without waiting for it any longer\n"
+
+
+def test_a_data_directory_that_is_moved_away_loses_nothing_and_may_come_back(
+    tmp_path: Path,
+) -> None:
+    with running_server(tmp_path) as server, talker(server.port) as hans:
+        hans.log_in("hans", "solo")
+        hans.send(wire.Message(2, "yoda", "before"))
+        assert hans.next() == wire.Ok(2)
+        (tmp_path / "data").rename(tmp_path / "elsewhere")
+        for number in (3, 4):
+            hans.send(wire.Message(number, "yoda", "meanwhile"))
+            refusal = hans.next()
+            assert isinstance(refusal, wire.Error) and refusal.code is ErrorCode.NOT_STORED
+        (tmp_path / "elsewhere").rename(tmp_path / "data")
+        hans.send(wire.Message(5, "yoda", "after"))
+        assert hans.next() == wire.Ok(5)
+        stop(server)
+        failing, working = server.printed()[1].splitlines()
+        assert failing[20:] == (
+            f"the store fails, and what it can't keep is refused: {tmp_path / 'data'} was deleted"
+            " or moved away; put it back, or stop the server and restore a backup"
+        )
+        assert working[20:] == "the store works again"
+    with running_server(tmp_path) as server, talker(server.port) as yoda:
+        yoda.log_in("yoda", "wise")
+        for number, text in ((2, "before"), (5, "after")):
+            delivery = yoda.next()
+            assert isinstance(delivery, wire.Delivery)
+            assert (delivery.id, delivery.text) == (number, text)
+            yoda.send(wire.Ack(delivery.seq))
+
+
+def test_a_directory_that_is_open_to_others_is_told_and_the_files_in_it_are_not(
+    tmp_path: Path,
+) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    data.chmod(0o755)
+    before = os.umask(0o022)
+    try:
+        with running_server(tmp_path) as server:
+            for file in data.iterdir():
+                assert file.stat().st_mode & 0o077 == 0, file
+            stop(server)
+    finally:
+        os.umask(before)
+    assert server.printed()[1][20:] == (
+        f"other users of this machine can look into {data} (its mode is 0755); close it with"
+        f" 'chmod 700 {data}'\n"
+    )

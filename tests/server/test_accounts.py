@@ -6,8 +6,10 @@ of which trio's autojump knows nothing.
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -32,6 +34,10 @@ def write(path: Path, text: str) -> None:
     path.write_text(text)
 
 
+def never(what: object) -> None:
+    raise AssertionError(what)
+
+
 class Watch:
     """Accounts whose file is watched.
 
@@ -39,36 +45,51 @@ class Watch:
         accounts: those.
         path: of the file.
         log: what was written into the debug log.
+        alarms: what the operator was told.
     """
 
     def __init__(self, path: Path, clock: MockClock) -> None:
         self.path = path
         self.accounts = open_accounts(path)
         self.log: list[str] = []
+        self.alarms: list[str] = []
         self._clock = clock
         self._send, self._commands = trio.open_memory_channel[Command](10)
 
     async def run(self) -> None:
-        await self.accounts.watch(self._send.send, self._write_log)
+        await self.accounts.watch(self._send.send, self._alarm, self._write_log)
 
     def _write_log(self, record: Record) -> None:
         self.log.append(as_text(record))
 
-    async def look(self) -> None:
+    def _alarm(self, record: Record) -> None:
+        self.alarms.append(as_text(record))
+
+    async def look(self, times: int = 1) -> None:
         """Let the time pass until the next look begins."""
-        await wait_all_tasks_blocked()
-        self._clock.jump(limits.CREDENTIALS_LOOK_SECONDS)
+        for _ in range(times):
+            await wait_all_tasks_blocked()
+            self._clock.jump(limits.CREDENTIALS_LOOK_SECONDS)
+
+    async def alarm(self) -> str:
+        """What the operator is told next, which takes two looks."""
+        count = len(self.alarms)
+        await self.look(2)
+        while len(self.alarms) == count:
+            await trio.lowlevel.checkpoint()
+        [alarm] = self.alarms[count:]
+        return alarm
 
     async def command(self) -> UsersChanged:
-        """What the next look brings."""
-        await self.look()
+        """What comes of a change: it counts when two looks have seen the same."""
+        await self.look(2)
         command = await self._commands.receive()
         assert isinstance(command, UsersChanged)
         assert command.users == self.accounts.credentials.users
         return command
 
     async def changed(self) -> frozenset[str]:
-        """The users that the next look brings."""
+        """The users that a change brings."""
         return (await self.command()).users
 
     def expect_nothing(self) -> None:
@@ -91,11 +112,16 @@ async def watch(path: Path, mock_clock: MockClock, nursery: trio.Nursery) -> Asy
     nursery.cancel_scope.cancel()
 
 
-async def test_a_changed_file_is_taken_over_at_the_next_look(watch: Watch) -> None:
+async def test_a_changed_file_is_taken_over_when_two_looks_have_seen_the_same(watch: Watch) -> None:
+    watch.path.write_text(HANS)
+    await watch.look()
+    await wait_all_tasks_blocked()
+    watch.expect_nothing()
     watch.path.write_text(HANS + LUKE)
     assert await watch.changed() == {"hans", "luke"}
     assert watch.accounts.credentials.check("luke", "secret-luke")
     assert watch.log == [f"read 2 accounts from {watch.path}"]
+    assert watch.alarms == []
 
 
 async def test_whose_password_has_changed_is_told_since_the_file_was_last_usable(
@@ -104,9 +130,7 @@ async def test_whose_password_has_changed_is_told_since_the_file_was_last_usable
     watch.path.write_text(HANS + YODA.replace("secret", "another") + LUKE)
     assert (await watch.command()).changed == {"yoda"}
     watch.path.write_text("nonsense")
-    await watch.look()
-    while len(watch.log) < 2:
-        await trio.lowlevel.checkpoint()
+    await watch.alarm()
     watch.path.write_text(HANS.replace("secret", "another") + LUKE)
     assert (await watch.command()).changed == {"hans"}
 
@@ -168,19 +192,17 @@ async def test_a_reload_that_was_asked_for_happens_though_nothing_seems_changed(
         (None, "there is no credentials file"),
     ],
 )
-async def test_a_file_that_cannot_be_used_changes_nothing_and_is_logged_once(
+async def test_a_file_that_cannot_be_used_changes_nothing_and_is_told_once(
     watch: Watch, content: str | None, reason: str
 ) -> None:
     before = watch.accounts.credentials
     watch.path.unlink()
     if content is not None:
         watch.path.write_text(content)
-    await watch.look()
-    while not watch.log:
-        await trio.lowlevel.checkpoint()
-    await watch.look()
+    line = await watch.alarm()
+    await watch.look(2)
     await wait_all_tasks_blocked()
-    [line] = watch.log
+    assert watch.alarms == [line]
     assert line.startswith("the accounts stay as they are: ")
     assert reason in line
     assert "secret" not in line
@@ -188,6 +210,109 @@ async def test_a_file_that_cannot_be_used_changes_nothing_and_is_logged_once(
     watch.expect_nothing()
     watch.path.write_text(LUKE)
     assert await watch.changed() == {"luke"}
+    assert watch.alarms == [line, f"read 1 accounts from {watch.path}"]
+    assert watch.log == []
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.EIO, errno.EACCES])
+async def test_a_file_that_cannot_be_read_is_tried_again_until_it_can(
+    watch: Watch, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    with monkeypatch.context() as patch:
+
+        def fail(path: Path) -> bytes:
+            raise OSError(number, os.strerror(number))
+
+        patch.setattr(Path, "read_bytes", fail)
+        watch.path.write_text(HANS.replace("secret", "new"))
+        line = await watch.alarm()
+        assert os.strerror(number) in line
+        await watch.look(3)
+        await wait_all_tasks_blocked()
+        assert watch.alarms == [line]
+    assert await watch.changed() == {"hans"}
+    assert not watch.accounts.credentials.check("hans", "secret-hans")
+    assert watch.alarms == [line, f"read 1 accounts from {watch.path}"]
+
+
+async def test_a_file_that_is_put_back_as_it_was_is_well_again(watch: Watch) -> None:
+    away = watch.path.with_name("away")
+    watch.path.rename(away)
+    assert "No such file" in await watch.alarm()
+    away.rename(watch.path)
+    assert await watch.alarm() == f"read 2 accounts from {watch.path}"
+
+
+async def test_another_fault_is_told_too_and_all_again_to_whoever_asks(watch: Watch) -> None:
+    for content in ("one", "one\ntwo three four\n", "one\ntwo three four\n"):
+        watch.path.write_text(content)
+        watch.accounts.reload()
+        await watch.alarm()
+    assert [line[-60:] for line in watch.alarms] == [
+        "accounts, line 1: expected a user name, a blank and a password"[-60:]
+    ] * 3
+
+
+async def test_a_last_line_without_its_end_is_looked_at_again_before_it_counts(
+    watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut = (HANS + LUKE)[:-4]  # a part of the password is missing
+    read_bytes, was_read = Path.read_bytes, threading.Event()
+
+    def read(path: Path) -> bytes:
+        data = read_bytes(path)
+        was_read.set()
+        return data
+
+    watch.path.write_text(cut)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", read)
+        watch.accounts.reload()
+        await trio.to_thread.run_sync(was_read.wait)
+    watch.path.write_text(HANS + LUKE)
+    assert await watch.changed() == {"hans", "luke"}
+    assert watch.accounts.credentials.check("luke", "secret-luke")
+    watch.path.write_text(HANS + "luke never-ends")
+    assert (await watch.command()).changed == {"luke"}
+    assert watch.accounts.credentials.check("luke", "never-ends")
+
+
+async def test_a_file_that_changes_while_it_is_read_does_not_count(
+    watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read_bytes, was_read = Path.read_bytes, threading.Event()
+
+    def read_and_change(path: Path) -> bytes:
+        data = read_bytes(path)
+        path.write_text(HANS + YODA + LUKE)
+        was_read.set()
+        return data
+
+    watch.path.write_text(HANS)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", read_and_change)
+        await watch.look(2)
+        await trio.to_thread.run_sync(was_read.wait)
+    assert await watch.changed() == {"hans", "yoda", "luke"}
+
+
+async def test_a_comment_that_was_an_account_once_is_told(
+    path: Path, mock_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    write(path, "# of the office\n#luke skywalker\n" + HANS)
+    watch = Watch(path, mock_clock)
+    nursery.start_soon(watch.run)
+    await wait_all_tasks_blocked()
+    assert watch.alarms == [
+        f"{path}, line 2 begins with # and is a comment, no account; with a blank after the # this"
+        " is not said"
+    ]
+    write(path, "# of the office\n# luke skywalker\n" + HANS)
+    assert await watch.changed() == {"hans"}
+    write(path, "#luke skywalker\n" + HANS)
+    assert await watch.changed() == {"hans"}
+    assert len(watch.alarms) == 2
+    nursery.cancel_scope.cancel()
 
 
 async def test_a_change_while_the_server_starts_is_not_missed(
@@ -209,6 +334,44 @@ async def test_a_change_while_the_server_starts_is_not_missed(
     nursery.cancel_scope.cancel()
 
 
+@pytest.mark.parametrize("age", [0.0, -1000.0])
+def test_a_start_waits_for_the_end_of_a_file_that_is_being_written(path: Path, age: float) -> None:
+    """With a clock that goes wrong, too: the second look decides."""
+    path.write_text(HANS + "yoda secr")
+    now = path.stat().st_mtime_ns
+    os.utime(path, ns=(now, now - int(age * 1e9)))
+    pauses: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 1:
+            path.write_text(HANS + "yoda secret-y")
+
+    accounts = open_accounts(path, sleep)
+    assert accounts.credentials.check("yoda", "secret-y")
+    assert pauses == [limits.CREDENTIALS_LOOK_SECONDS] * 2
+
+
+def test_a_start_waits_for_no_file_that_is_whole_or_old(path: Path) -> None:
+    open_accounts(path, sleep=never)
+    path.write_text(HANS + "yoda without-a-newline")
+    os.utime(path, (1, 1))
+    assert open_accounts(path, sleep=never).credentials.check("yoda", "without-a-newline")
+
+
+def test_a_start_does_not_wait_for_ever(path: Path) -> None:
+    looks = 0
+
+    def sleep(seconds: float) -> None:
+        nonlocal looks
+        looks += 1
+        path.write_text(f"hans {'x' * looks}")
+
+    path.write_text("hans solo")
+    assert open_accounts(path, sleep).credentials.users == {"hans"}
+    assert looks == limits.CREDENTIALS_LOOKS_MAX
+
+
 def test_a_file_that_cannot_be_used_at_the_start_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="there is no credentials file"):
         open_accounts(tmp_path / "missing")
@@ -221,7 +384,7 @@ async def test_accounts_without_a_file_never_change(path: Path) -> None:
         raise AssertionError(command)
 
     accounts.reload()
-    await accounts.watch(submit, None)  # returns
+    await accounts.watch(submit, never, None)  # returns
 
 
 # -- In a server ---------------------------------------------------------------------------------
@@ -237,8 +400,9 @@ async def test_a_removed_user_is_unknown_from_then_on_and_who_is_online_stays_so
         mock_clock.jump(limits.NOTICE_DELAY_SECONDS)
         await hans.expect(wire.Presence)
         write(path, HANS + YODA.replace("secret", "another"))
-        await wait_all_tasks_blocked()
-        mock_clock.jump(limits.CREDENTIALS_LOOK_SECONDS)
+        for _ in range(2):
+            await wait_all_tasks_blocked()
+            mock_clock.jump(limits.CREDENTIALS_LOOK_SECONDS)
         while not any("UsersChanged" in line for line in chat.log):
             await trio.lowlevel.checkpoint()
 

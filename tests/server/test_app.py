@@ -216,7 +216,9 @@ async def test_what_keeps_the_server_from_starting_is_raised(
     autojump_clock: MockClock, listener: Listener, store: MemoryStore, error: type[Exception]
 ) -> None:
     with pytest.RaisesGroup(error, flatten_subgroups=True, allow_unwrapped=True):
-        await serve(listener, store, Accounts(CREDENTIALS), SETTINGS, stop=trio.Event())
+        await serve(
+            listener, store, Accounts(CREDENTIALS), SETTINGS, stop=trio.Event(), alarm=print
+        )
 
 
 async def test_a_bug_ends_the_server_instead_of_letting_it_go_on_without_a_part(

@@ -150,7 +150,8 @@ def test_a_data_directory_that_cannot_be_used_is_one_line_and_exit_code_1(
     (tmp_path / "file").write_text("")
     arguments = start(tmp_path, free_port(), "--data-dir", str(tmp_path / "file" / "data"))
     assert "cannot use" in complaint(arguments, 1, capfd)
-    (tmp_path / "data" / "certificate.new").mkdir(parents=True)
+    (tmp_path / "data").mkdir(0o700)
+    (tmp_path / "data" / "certificate.new").mkdir()
     error = complaint(start(tmp_path, free_port()), 1, capfd)
     assert error == f"cannot write to {tmp_path / 'data'}: Is a directory"
     (tmp_path / "data" / "chat.db").write_text("no database at all " * 100)

@@ -19,6 +19,8 @@ PLAIN = {"hans": "solo", "yoda": "wise"}
 HASHES = {
     user: QUICK_HASHER.hash(password, salt=b"the same anytime") for user, password in PLAIN.items()
 }
+FORMS = ("Zoë\u0161ỗ", "Zoe\u0308s\u030co\u0302\u0303", "Zoës\u030cô\u0303")
+"""One word, composed, decomposed, and as some keyboards write it."""
 LONGEST_NAME = b"n" * limits.NAME_BYTES_MAX
 LONGEST_PASSWORD = b"p" * limits.PASSWORD_BYTES_MAX
 
@@ -72,16 +74,72 @@ def test_anything_but_the_exact_name_and_password_is_wrong(user: str, password: 
 
 
 @pytest.mark.parametrize(
-    "password", ["#!$%&'\"\\", "pässwörd", "\u00a0", "a\x0bb", "\x1c", "a\u2028b", "秘密", "a\0b"]
+    "password", ["#!$%&'\"\\", "pässwörd", "\u00a0", "a\x0bb", "\x1c", "a\u2028b", "秘密", "#1"]
 )
 def test_a_password_may_hold_any_character_but_blank_tab_and_line_end(password: str) -> None:
     credentials = parse_credentials(f"hans {password}\n".encode(), "accounts")
     assert credentials.check("hans", password)
 
 
-@pytest.mark.parametrize("user", ["hans", "Zoë", "汉", "r2-d2_#", "@"])
-def test_a_name_may_hold_any_printable_character(user: str) -> None:
+@pytest.mark.parametrize(
+    "user",
+    [
+        *("hans", "Zoë", "汉", "r2-d2_#", "@"),
+        *(
+            "han\u3000solo",
+            "Jean\u00a0Luc",
+            "1\u202f000",
+            "👩\u200d🚀",
+            "\u0645\u06cc\u200c\u062e",
+            "so\u00adlo",
+        ),
+        *("\U0001fadc", "\U0001fae9", "\ue0a0"),  # of Unicode 16, and of nobody
+    ],
+)
+def test_a_name_may_hold_anything_but_blanks_and_controls(user: str) -> None:
     assert parse_credentials(f"{user} secret".encode(), "accounts").users == {user}
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["#", "# of the office", "#luke skywalker", " \t# indented", "#\u00a0x y z", "## # #"],
+)
+def test_a_line_that_begins_with_a_hash_sign_is_a_comment(line: str) -> None:
+    data = f"{line}\nhans so#lo\n{line}\nyoda #wise\n".encode()
+    credentials = parse_credentials(data, "accounts")
+    assert credentials.users == {"hans", "yoda"}
+    assert credentials.check("hans", "so#lo") and credentials.check("yoda", "#wise")
+    told = (
+        "accounts, line 1 begins with # and is a comment, no account; with a blank after the # this"
+        " is not said"
+    )
+    assert credentials.warning == (told if line == "#luke skywalker" else "")
+
+
+@pytest.mark.parametrize(
+    ("stored", "typed", "is_hashed"),
+    [
+        *((stored, typed, False) for stored in FORMS for typed in FORMS),
+        # Earlier versions have hashed what they got.
+        *((stored, typed, True) for stored in FORMS[:2] for typed in FORMS),
+        (FORMS[2], FORMS[2], True),
+    ],
+)
+def test_composed_and_decomposed_characters_are_the_same(
+    stored: str, typed: str, is_hashed: bool
+) -> None:
+    entry = QUICK_HASHER.hash(stored) if is_hashed else stored
+    data = f"{stored} {entry}\nhans {QUICK_HASHER.hash('solo')}\n".encode()
+    credentials = parse_credentials(data, "accounts")
+    assert credentials.users == {FORMS[0], "hans"}
+    assert credentials.check(FORMS[0], typed)
+    assert not credentials.check(FORMS[0], typed + "x")
+    assert not credentials.check("hans", typed)
+
+
+def test_one_name_in_two_forms_is_one_user() -> None:
+    error = error_of(f"{FORMS[0]} a\n{FORMS[1]} b\n".encode())
+    assert error == f"accounts, line 2: user {FORMS[0]} stands in an earlier line too"
 
 
 def test_the_longest_name_and_password_are_taken() -> None:
@@ -102,6 +160,9 @@ def test_the_longest_name_and_password_are_taken() -> None:
         ("é".encode() * 33 + b" skywalker", "a user name can have 64 bytes"),
         (b"luke " + LONGEST_PASSWORD + b"p", "a password can have 1024 bytes"),
         (b"hans skywalker", "user hans stands in an earlier line too"),
+        (b"lu\0ke skywalker", "a NUL character; save the file as text in UTF-8"),
+        (b"luke sky\0walker", "a NUL character; save the file as text in UTF-8"),
+        ("\u3000 skywalker".encode(), "a user name has no blanks or control characters"),
     ],
 )
 @pytest.mark.parametrize("newline", [b"\n", b"\r\n"])

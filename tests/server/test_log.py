@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from datetime import UTC, datetime
 from typing import get_args
 
@@ -14,15 +13,14 @@ from trio_chat.core import commands, effects, orders
 from trio_chat.core.commands import session_id
 from trio_chat.errors import ErrorCode
 from trio_chat.protocol import messages as wire
-from trio_chat.server.cli import main
 from trio_chat.server.log import (
     Record,
     as_json,
     as_text,
     describe,
-    json_to_stderr,
+    json_line,
     note,
-    text_to_stderr,
+    text_line,
 )
 
 SECRET = "s3cret\nw0rds"
@@ -218,36 +216,11 @@ def test_a_record_has_two_renderings(record: Record, text: str, fields: dict[str
     assert rendered == fields
 
 
-def test_json_goes_to_standard_error_line_by_line(capsys: pytest.CaptureFixture[str]) -> None:
-    json_to_stderr(note("happened", "a\nb"))
-    json_to_stderr(note("happened", "again"))
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert [json.loads(line)["text"] for line in err.splitlines()] == ["a\nb", "again"]
-
-
-def test_a_line_on_standard_error_begins_with_its_time(capsys: pytest.CaptureFixture[str]) -> None:
-    text_to_stderr(note("happened", "something happened"))
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert err[19:] == " something happened\n"
-    assert datetime.fromisoformat(err[:19]) <= datetime.now()  # noqa: DTZ005  # local, as it says
-
-
-def test_a_standard_error_that_never_was_is_no_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "stderr", None)
-    text_to_stderr(note("happened", "something happened"))
-    assert main(["no port", "60", "600"]) == 2
-
-
-def test_a_standard_error_that_is_gone_is_no_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Gone:
-        asked = 0
-
-        def write(self, text: str) -> None:
-            self.asked += 1
-            raise BrokenPipeError
-
-    monkeypatch.setattr(sys, "stderr", gone := Gone())
-    text_to_stderr(note("happened", "something happened"))
-    assert gone.asked == 1
+def test_a_line_has_its_time() -> None:
+    record = note("happened", "a\nb")
+    as_object = json.loads(json_line(record))
+    assert as_object["text"] == "a\nb"
+    line = text_line(record)
+    assert line[19:] == " a\nb"
+    for time in (as_object["ts"], line[:19]):
+        assert datetime.fromisoformat(time).replace(tzinfo=None) <= datetime.now()  # noqa: DTZ005  # local, as it says

@@ -25,15 +25,15 @@ import trio
 from .. import __version__, limits
 from ..errors import FailureError, UsageError
 from ..net import tcp, tls
+from ..text import clean_line
 from . import app, grammar, security, terminals
-from .clean import clean_line
 from .console.alerts import Level
 from .files.transfers import FileOptions
 from .known_hosts import FILE_NAME, KnownHosts
 from .notice import json_of
 from .prepared import Answers
 from .render import failure
-from .state import history_path
+from .state import history_path, prepare
 from .terminals import STDERR, STDIN, STDOUT
 
 PASSWORD_VARIABLE = "TRIO_CHAT_PASSWORD"  # noqa: S105  # the name of one
@@ -82,6 +82,9 @@ def _run(argv: Sequence[str]) -> int:
     except UsageError as error:
         _complain(str(error))
         return 2
+    warning = prepare(state_dir)
+    if warning is not None:
+        _complain(warning)
     opener = terminals.Opener(style)
     try:
         status = trio.run(

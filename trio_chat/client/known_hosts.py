@@ -15,6 +15,8 @@ import os
 from pathlib import Path
 
 from ..errors import FailureError
+from ..private_files import make_private_directory, open_private
+from ..text import BOM
 
 FILE_NAME = "known_hosts"
 
@@ -68,16 +70,17 @@ class KnownHosts:
 
     def _read(self) -> dict[str, str]:
         try:
-            lines = self.path.read_text("utf-8", errors="replace").splitlines()
+            text = self.path.read_text("utf-8", errors="replace").removeprefix(BOM)
         except (FileNotFoundError, NotADirectoryError):
             return {}
         except OSError as error:  # what is written there must not be passed over
             raise FailureError(f"Cannot read {self.path}: {error.strerror}") from error
+        lines = text.splitlines()
         return {words[0]: words[1] for line in lines if len(words := line.split()) == 2}
 
     def _append(self, server: str, fingerprint: str) -> None:
-        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        make_private_directory(self.path.parent)
+        file = open_private(self.path, os.O_WRONLY | os.O_APPEND)
         with os.fdopen(file, "w", encoding="utf-8") as stream:
             if self._is_cut():
                 stream.write("\n")

@@ -25,8 +25,8 @@ from ..net.identity import IdentityError
 from ..net.tcp import format_address
 from ..net.transport import HandshakeError, Transport
 from ..protocol import messages as wire
+from ..text import clean_line
 from . import render
-from .clean import clean_line
 from .connection import ConnectionLost
 from .link import Link, LinkEnding, LinkError
 from .meanings import UNNUMBERED, Numbered, Private, StartPrivate, StopPrivate

@@ -18,7 +18,7 @@ import msgspec
 from ..errors import ErrorCode, ProtocolViolation, UsageError
 from ..protocol import messages as wire
 from ..swarm.manifest import format_chunks
-from .clean import clean_line, clean_lines
+from ..text import clean_line, clean_lines
 from .files.render import format_bytes
 from .grammar import UnknownCommandError
 from .notice import Kind, Notice, error, notice

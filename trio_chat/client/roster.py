@@ -10,7 +10,7 @@ from itertools import chain, islice
 
 from .. import limits
 from ..protocol import messages as wire
-from .clean import clean_line
+from ..text import clean_line
 
 
 class Roster:

@@ -7,7 +7,21 @@ from __future__ import annotations
 
 import hashlib
 import os
+from contextlib import suppress
 from pathlib import Path
+
+from ..private_files import close_to_others, open_private, warning_about
+
+
+def prepare(directory: Path) -> str | None:
+    """Close the files of a state directory to others, as earlier versions have left some open.
+
+    Returns:
+        What to tell the person, if others can change what is in it; None if all is well.
+    """
+    with suppress(OSError):  # it is missing, or can't be read: whoever needs it says so
+        close_to_others(list(directory.iterdir()))
+    return warning_about(directory, unwanted=0o022)
 
 
 def keys_path(directory: Path, server: str, user: str) -> Path:
@@ -49,7 +63,7 @@ def replace_file(path: Path, data: bytes) -> None:
     """
     temporary = path.with_suffix(f".{os.getpid()}.new")
     try:
-        file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        file = open_private(temporary, os.O_WRONLY | os.O_TRUNC)
         try:
             write_all(file, data)
         finally:
@@ -58,6 +72,21 @@ def replace_file(path: Path, data: bytes) -> None:
     except OSError:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def append(path: Path, data: bytes) -> os.stat_result:
+    """Add to a file that only its owner reads, made if there is none; return what it was before.
+
+    Raises:
+        OSError: if that does not work; a part may have been written.
+    """
+    file = open_private(path, os.O_WRONLY | os.O_APPEND)
+    try:
+        before = os.fstat(file)
+        write_all(file, data)
+    finally:
+        os.close(file)
+    return before
 
 
 def write_all(file: int, data: bytes) -> None:

@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.x509.oid import NameOID
 
 from ..errors import FailureError
+from ..private_files import close_to_others, make_private_directory, open_private
 
 VALID_DAYS = 20 * 365
 """Nobody could renew it without everybody's noticing, so it must outlive its machine."""
@@ -92,22 +93,22 @@ def load_or_make(directory: Path, name: str) -> Identity:
     certificate_path, key_path = directory / "certificate.pem", directory / "key.pem"
     try:
         if not certificate_path.exists():
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private_directory(directory)
             _make(certificate_path, key_path, name)
+        close_to_others([key_path])
     except OSError as error:
         raise IdentityError(f"cannot write to {directory}: {error.strerror}") from error
     return Identity(certificate_path, key_path)
 
 
 def _make(certificate_path: Path, key_path: Path, name: str) -> None:
-    file = os.open(key_path, os.O_WRONLY | os.O_CREAT, 0o600)
+    file = open_private(key_path, os.O_WRONLY)
     with os.fdopen(file, "wb") as key_stream:
         # Of several processes one makes both; the others wait here, and then have them.
         fcntl.flock(file, fcntl.LOCK_EX)
         if certificate_path.exists():
             return
         key = Ed25519PrivateKey.generate()
-        os.fchmod(file, 0o600)  # it may have been there before
         os.ftruncate(file, 0)
         _write(
             key_stream,
@@ -119,7 +120,7 @@ def _make(certificate_path: Path, key_path: Path, name: str) -> None:
         )
         # The certificate comes last: while there is none, both are made again.
         temporary = certificate_path.with_suffix(".new")
-        file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        file = open_private(temporary, os.O_WRONLY | os.O_TRUNC)
         with os.fdopen(file, "wb") as stream:
             _write(stream, _certificate(key, name).public_bytes(serialization.Encoding.PEM))
         temporary.replace(certificate_path)

@@ -19,7 +19,7 @@ from .admin import Admin
 from .connection import Connection
 from .health import Health
 from .hub import Hub
-from .log import Log, Record, note, text_to_stderr
+from .log import Log, Record, note
 from .pace import Paces
 from .passwords import check_passwords
 from .store_task import run_store
@@ -36,9 +36,9 @@ async def serve(
     *,
     requests_per_second: int = limits.REQUESTS_PER_SECOND_MAX,
     stop: trio.Event,
+    alarm: Log,
     admin: Path | None = None,
     log: Log | None = None,
-    alarm: Log = text_to_stderr,
     task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve until ``stop`` is set, then end gracefully within a bounded time.
@@ -52,9 +52,9 @@ async def serve(
         settings: what the operator decides.
         requests_per_second: how fast each user is read; 0 for any rate.
         stop: set it to end the server.
+        alarm: takes what the operator must know, wanted or not.
         admin: where the operator's commands find it; none if they need not.
         log: takes a record of each event, if it is wanted.
-        alarm: takes what the operator must know, wanted or not.
         task_status: see `trio.Nursery.start`.
 
     Raises:
@@ -94,7 +94,7 @@ async def serve(
         nursery.start_soon(hub.run)
         nursery.start_soon(run_store, store, hub.store_jobs, hub.submit, health.store, log)
         nursery.start_soon(check_passwords, hub.password_jobs, accounts, hub.submit)
-        nursery.start_soon(accounts.watch, hub.submit, log)
+        nursery.start_soon(accounts.watch, hub.submit, alarm, log)
         if admin is not None:
             nursery.start_soon(health.measure_lag)
             await nursery.start(Admin(hub, store, health).serve, admin, alarm)

@@ -9,6 +9,7 @@ import resource
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import NoReturn
 
@@ -21,6 +22,7 @@ from ..net.crowd import Crowd
 from ..net.identity import Identity, load_or_make
 from ..net.tcp import TcpListener
 from ..net.tls import Plaintext, TlsAcceptor, server_context
+from ..private_files import warning_about
 from ..protocol import messages as wire
 from ..protocol.framing import encode_lines
 from ..storage.backup import DATABASE_NAME
@@ -29,11 +31,13 @@ from . import operations, operator, passwd, removal
 from .accounts import Accounts, open_accounts
 from .admin import SOCKET_NAME
 from .app import serve
-from .log import FORMATS, Log, note, write_line
+from .log import FORMATS, note
+from .log_writer import LogWriter, standard_error
 from .options import default_data_dir, parse_arguments
 
 EXIT_FAILURE = 1
 EXIT_USAGE = 2
+STDOUT = 1
 
 
 def _refusal(code: ErrorCode) -> bytes:
@@ -68,7 +72,7 @@ async def _obey_signals(stop: trio.Event, accounts: Accounts) -> NoReturn:
     raise AssertionError("signals never end")
 
 
-async def _leave_a_stuck_disk(stop: trio.Event, alarm: Log) -> NoReturn:
+async def _leave_a_stuck_disk(stop: trio.Event, alarm: LogWriter) -> NoReturn:
     """End the program when a stop takes too long.
 
     Only a disk that does not answer can do that, and a thread that waits for it can't be ended.
@@ -76,13 +80,13 @@ async def _leave_a_stuck_disk(stop: trio.Event, alarm: Log) -> NoReturn:
     await stop.wait()
     await trio.sleep(limits.STOP_SECONDS_MAX + limits.CLOSE_SECONDS_MAX)
     alarm(note("abandoned", "the disk does not answer; ended without waiting for it any longer"))
+    alarm.close()
     os._exit(EXIT_FAILURE)
 
 
-async def _run(options: argparse.Namespace, accounts: Accounts) -> None:
+async def _run(options: argparse.Namespace, accounts: Accounts, write_log: LogWriter) -> None:
     stop = trio.Event()
     refusal = _refusal(ErrorCode.TLS_REQUIRED)
-    write_log = FORMATS[options.log_format]
     crowd = Crowd(options.connections_per_address, _refusal(ErrorCode.TOO_MANY_CONNECTIONS))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_obey_signals, stop, accounts)
@@ -91,6 +95,9 @@ async def _run(options: argparse.Namespace, accounts: Accounts) -> None:
             if options.cert is not None:
                 server_context(_identity(options))
         store = await open_sqlite(options.data_dir / DATABASE_NAME)  # and lock the directory
+        warning = warning_about(options.data_dir)
+        if warning is not None:
+            write_log(note("directory_open", warning))
         patience = trio.CancelScope(shield=True)  # it outlives the rest, however that ends
         nursery.start_soon(_within, patience, partial(_leave_a_stuck_disk, stop, write_log))
         removal.note_credentials(options.data_dir, options.credentials)
@@ -123,7 +130,9 @@ async def _within(scope: trio.CancelScope, wait: Callable[[], Awaitable[NoReturn
 
 def _serve(options: argparse.Namespace) -> None:
     _allow_connections()
-    trio.run(_run, options, open_accounts(options.credentials))
+    accounts = open_accounts(options.credentials)
+    with LogWriter(FORMATS[options.log_format], standard_error()) as write_log:
+        trio.run(_run, options, accounts, write_log)
 
 
 def _fingerprint(options: argparse.Namespace) -> None:
@@ -231,10 +240,24 @@ def _first_of(group: BaseException) -> str:
 
 
 def _say(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
+    """Write what a command has to tell.
+
+    Raises:
+        FailureError: if nobody can read it.
+    """
+    try:
+        print(text, flush=True)  # noqa: T201  # this is what the command is for
+    except OSError as error:
+        # What could not be written would be tried again at the exit, and complained about.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), STDOUT)
+        raise FailureError(f"cannot write to standard output: {error.strerror}") from error
 
 
 def _fail(text: str, code: int) -> int:
+    """Write the program's last line; a standard error that is gone, or never was, is no trouble."""
     one_line = " ".join(text.splitlines())  # whatever was in the arguments
-    write_line(f"trio-chat-server: {one_line}")
+    if sys.stderr is not None:
+        with suppress(OSError):
+            sys.stderr.write(f"trio-chat-server: {one_line}\n")
+            sys.stderr.flush()
     return code

@@ -3,6 +3,9 @@
 A password stands there as it is, or as an argon2id hash, which `passwd` makes of it. Whoever
 tries to log in must not learn from the time that it takes whether a name exists: so as soon
 as one entry is hashed, every check computes one hash, whatever the name.
+
+Names and passwords are compared composed (NFC). A hash may have been made of a password that was
+not, which nobody can see: so a password that is not ASCII is tried in each of its forms.
 """
 
 from __future__ import annotations
@@ -13,20 +16,25 @@ import hmac
 import re
 import secrets
 import shlex
-from collections.abc import Iterator, Mapping
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import argon2
 
-from .. import limits
+from .. import limits, text
 from ..errors import UsageError
+from ..text import BLANKS, has_controls, is_blank, normal, trim
 
 HASH_PREFIX = "$argon2id$"
 
 DEFAULT_NAME = "credentials.txt"
 
-BOM = b"\xef\xbb\xbf"
-"""What some editors put at the beginning of a file in UTF-8."""
+BOM = text.BOM.encode()
+"""What some editors put at the beginning of a file."""
+
+COMMENT = "#"
+"""What a line begins with that is for people only."""
 
 HASHER = argon2.PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
 """Makes new hashes: 19 MiB and two passes, on one core, as OWASP recommends."""
@@ -44,8 +52,18 @@ _HASH = re.compile(
 )
 
 
+class UnreadableError(UsageError):
+    """The file can't be read now, whatever it holds."""
+
+
 def _digest(password: str) -> bytes:
-    return hashlib.sha256(password.encode(errors="surrogatepass")).digest()
+    return hashlib.sha256(normal(password).encode(errors="surrogatepass")).digest()
+
+
+def _forms(password: str) -> Iterable[bytes]:
+    """What a hash may have been made of, if this is the password."""
+    forms = [normal(password), password, unicodedata.normalize("NFD", password)]
+    return dict.fromkeys(form.encode(errors="surrogatepass") for form in forms)
 
 
 class Credentials:
@@ -54,9 +72,11 @@ class Credentials:
     Attributes:
         users: the names that have an account.
         is_slow: whether a check takes long, and so belongs in a thread.
+        warning: what the operator should know of the file; empty if all is clear.
     """
 
-    def __init__(self, entries: Mapping[str, str]) -> None:
+    def __init__(self, entries: Mapping[str, str], warning: str = "") -> None:
+        self.warning = warning
         self.users = frozenset(entries)
         self._hashes = {
             user: entry for user, entry in entries.items() if entry.startswith(HASH_PREFIX)
@@ -89,21 +109,20 @@ class Credentials:
         is_plain_right = hmac.compare_digest(digest, _digest(password))
         if not self.is_slow:
             return is_plain_right
-        try:
-            HASHER.verify(
-                self._hashes.get(user, self._nobodys_hash),
-                password.encode(errors="surrogatepass"),
-            )
-        except argon2.exceptions.VerificationError:  # a mismatch, or not enough memory
-            return is_plain_right
-        return user in self._hashes
+        for form in _forms(password):
+            try:
+                HASHER.verify(self._hashes.get(user, self._nobodys_hash), form)
+            except argon2.exceptions.VerificationError:  # a mismatch, or not enough memory
+                continue
+            return user in self._hashes
+        return is_plain_right
 
 
 def parse_lines(data: bytes, name: str) -> Iterator[tuple[int, str, str]]:
     """Read the lines of a credentials file: number of the line, user and entry of each.
 
-    User and password are parted by blanks and are case-sensitive. Empty lines and CRLF
-    don't matter.
+    User and password are parted by blanks and are case-sensitive. Empty lines, comments, CRLF and
+    blanks around don't matter.
 
     Args:
         data: the file's content, in UTF-8.
@@ -116,12 +135,14 @@ def parse_lines(data: bytes, name: str) -> Iterator[tuple[int, str, str]]:
     for number, raw_line in enumerate(data.removeprefix(BOM).split(b"\n"), 1):
         where = f"{name}, line {number}"
         try:
-            line = raw_line.decode().strip(" \t\r")
+            line = trim(normal(raw_line.decode()))
         except UnicodeDecodeError:
             raise UsageError(f"{where}: not valid UTF-8") from None
-        if not line:
+        if "\0" in line:
+            raise UsageError(f"{where}: a NUL character; save the file as text in UTF-8")
+        if not line or line.startswith(COMMENT):
             continue
-        words = re.split(r"[ \t]+", line)
+        words = re.split(f"[{BLANKS}]+", line)
         if len(words) != 2:
             # Not quoted: it is likely to hold a password.
             raise UsageError(f"{where}: expected a user name, a blank and a password")
@@ -137,8 +158,10 @@ def parse_lines(data: bytes, name: str) -> Iterator[tuple[int, str, str]]:
 
 def fault_of_user(user: str) -> str | None:
     """What is wrong with a user name, if anything is."""
-    if not user or re.search(r"\s", user) or not user.isprintable():
+    if is_blank(user) or has_controls(user) or not set(BLANKS).isdisjoint(user):
         return "a user name has no blanks or control characters"
+    if user.startswith(COMMENT):
+        return f"a user name does not begin with {COMMENT}, as comments do"
     if len(user.encode()) > limits.NAME_BYTES_MAX:
         return f"a user name can have {limits.NAME_BYTES_MAX} bytes"
     return None
@@ -146,6 +169,8 @@ def fault_of_user(user: str) -> str | None:
 
 def fault_of_entry(entry: str) -> str | None:
     """What is wrong with a password, or with the hash of one, if anything is."""
+    if "\0" in entry:
+        return "a password has no NUL characters"
     if len(entry.encode()) > limits.PASSWORD_BYTES_MAX:
         return f"a password can have {limits.PASSWORD_BYTES_MAX} bytes"
     if entry.startswith(HASH_PREFIX) and not _is_usable_hash(entry):
@@ -191,7 +216,38 @@ def parse_credentials(data: bytes, name: str) -> Credentials:
     entries = {user: entry for _, user, entry in parse_lines(data, name)}
     if not entries:
         raise UsageError(f"{name} has no users; add a line: a user name, a blank and a password")
-    return Credentials(entries)
+    return Credentials(entries, _warning(data, name))
+
+
+def _warning(data: bytes, name: str) -> str:
+    """What to tell of a comment that earlier versions of this program took for an account."""
+    for number, line in enumerate(data.removeprefix(BOM).split(b"\n"), 1):
+        if re.fullmatch(rb"[ \t]*#\S+[ \t]+\S+\s*", line):
+            return (
+                f"{name}, line {number} begins with # and is a comment, no account; with a blank"
+                " after the # this is not said"
+            )
+    return ""
+
+
+def read_file(path: Path) -> bytes:
+    """The bytes of a credentials file.
+
+    Raises:
+        UnreadableError: if it can't be read.
+    """
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        option = "" if str(path) == DEFAULT_NAME else f" --credentials {shlex.quote(str(path))}"
+        raise UnreadableError(
+            f"there is no credentials file {path}; this makes one with a first user:"
+            f" trio-chat-server passwd USER{option}"
+        ) from error
+    except OSError as error:
+        raise UnreadableError(
+            f"cannot read the credentials file {path}: {error.strerror}"
+        ) from error
 
 
 def read_credentials(path: Path) -> Credentials:
@@ -200,14 +256,4 @@ def read_credentials(path: Path) -> Credentials:
     Raises:
         UsageError: if it can't be read, or a line is malformed.
     """
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError as error:
-        option = "" if str(path) == DEFAULT_NAME else f" --credentials {shlex.quote(str(path))}"
-        raise UsageError(
-            f"there is no credentials file {path}; this makes one with a first user:"
-            f" trio-chat-server passwd USER{option}"
-        ) from error
-    except OSError as error:
-        raise UsageError(f"cannot read the credentials file {path}: {error.strerror}") from error
-    return parse_credentials(data, str(path))
+    return parse_credentials(read_file(path), str(path))

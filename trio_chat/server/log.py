@@ -1,4 +1,4 @@
-"""The log: a record for each event, written as one line on standard error.
+"""The log: a record for each event, which becomes one line on standard error.
 
 A record has two renderings: text for people, JSON for programs. What is private is taken out
 when the record is made, so passwords, tokens and what people write to each other are in
@@ -7,7 +7,6 @@ neither.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from enum import Enum
@@ -139,29 +138,15 @@ def _plain(fields: Mapping[str, Value]) -> dict[str, object]:
     return plain
 
 
-# -- Standard error ----------------------------------------------------------------------------
+def text_line(record: Record) -> str:
+    """A line for people, with its time."""
+    return f"{datetime.now().astimezone():%Y-%m-%d %H:%M:%S} {as_text(record)}"
 
 
-def text_to_stderr(record: Record) -> None:
-    """Write a record for people, with its time."""
-    write_line(f"{datetime.now().astimezone():%Y-%m-%d %H:%M:%S} {as_text(record)}")
+def json_line(record: Record) -> str:
+    """A line for programs, with its time."""
+    return as_json(record, datetime.now().astimezone())
 
 
-def json_to_stderr(record: Record) -> None:
-    """Write a record for programs."""
-    write_line(as_json(record, datetime.now().astimezone()))
-
-
-FORMATS: dict[str, Log] = {"text": text_to_stderr, "json": json_to_stderr}
+FORMATS: dict[str, Callable[[Record], str]] = {"text": text_line, "json": json_line}
 """How the log may be written."""
-
-
-def write_line(line: str) -> None:
-    """Write to standard error; one that is gone, or never was, does not stop the server."""
-    if sys.stderr is None:
-        return
-    try:
-        sys.stderr.write(f"{line}\n")
-        sys.stderr.flush()
-    except OSError:
-        return

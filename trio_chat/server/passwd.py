@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ..errors import FailureError, UsageError
+from ..text import BLANKS, normal, trim
 from . import removal
 from .credentials import (
     BOM,
@@ -38,6 +39,7 @@ def set_password(path: Path, user: str, directories: Sequence[Path] = ()) -> str
         UsageError: if the name, the password or the file is malformed.
         FailureError: if the file can't be read or written.
     """
+    user = normal(user)
     fault = fault_of_user(user)
     if fault is not None:
         raise UsageError(fault)
@@ -68,7 +70,7 @@ def remove(
         FailureError: if the file can't be read or written, or something could not be deleted.
     """
     file = _File(path)
-    if file.entries.pop(user, None) is None:
+    if file.entries.pop(normal(user), None) is None:
         raise UsageError(f"{path} has no user {user}")
     if not file.entries:
         raise UsageError(f"{user} is the last user in {path}, and a server needs one")
@@ -108,7 +110,7 @@ def hash_all(path: Path) -> str:
 def _ask_password() -> str:
     try:
         if not sys.stdin.isatty():
-            password = sys.stdin.readline().rstrip("\r\n")
+            password = sys.stdin.readline()
         else:
             password = getpass.getpass("New password: ")
             if getpass.getpass("Once more: ") != password:
@@ -118,7 +120,8 @@ def _ask_password() -> str:
         raise UsageError("no password was given; nothing was changed") from None
     except UnicodeError:
         raise UsageError("the password is not valid UTF-8; nothing was changed") from None
-    if not password or any(character in " \t\n" for character in password):
+    password = normal(trim(password))
+    if not password or not set(BLANKS).isdisjoint(password):
         raise UsageError("a password has at least one character, and no blanks")
     fault = fault_of_entry(password)
     if fault is not None or password.startswith(HASH_PREFIX):

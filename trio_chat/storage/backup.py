@@ -23,8 +23,10 @@ import apsw
 from msgspec import Struct
 
 from .. import limits
+from ..private_files import close_to_others, open_private
 from .faults import FAULTS, cannot_use, reason_of
 from .lock import locked
+from .place import files_of
 from .schema import check, count_rows, version_of
 from .store import StoreError
 
@@ -235,6 +237,7 @@ def restore(directory: Path, backup: Path, sha256: str | None = None) -> Replace
     temporary = directory / f".{DATABASE_NAME}.new"
     try:
         with locked(directory):
+            close_to_others(files_of(database))
             if database.exists() and database.samefile(backup):
                 raise StoreError(f"{backup} is the database itself, not a backup")
             try:
@@ -307,7 +310,7 @@ def _unused_name(database: Path) -> Path:
 def _copy_bytes(source: Path, target: Path) -> str:
     """Copy a file; return its SHA-256."""
     digest = hashlib.sha256()
-    file = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    file = open_private(target, os.O_WRONLY | os.O_TRUNC)
     with os.fdopen(file, "wb") as copy, source.open("rb") as original:
         while block := original.read(limits.BACKUP_BLOCK_BYTES_MAX):
             digest.update(block)

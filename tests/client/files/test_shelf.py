@@ -137,6 +137,30 @@ def test_a_state_that_can_not_be_written_is_said_once(held: Held, tmp_path: Path
     assert shelf.get(held.manifest.root) is held
 
 
+def test_what_could_not_be_written_is_written_with_the_next_change(
+    held: Held, tmp_path: Path
+) -> None:
+    path = tmp_path / "state" / "shared.jsonl"
+    shelf = opened(path)
+    path.parent.write_text("a file is in the way")
+    shelf.put(held)
+    assert shelf.notice is not None
+    shelf.notice = None
+    path.parent.unlink()
+    shelf.put(held)
+    assert shelf.notice is None
+    assert len(list(opened(path))) == 1
+
+
+def test_what_is_remembered_is_the_owners_alone(held: Held, tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        opened(tmp_path / "shared.jsonl").put(held)
+    finally:
+        os.umask(before)
+    assert (tmp_path / "shared.jsonl").stat().st_mode & 0o777 == 0o600
+
+
 def test_the_same_bytes_may_have_several_names(held: Held, tmp_path: Path) -> None:
     path = tmp_path / "shared.jsonl"
     shelf = opened(path)

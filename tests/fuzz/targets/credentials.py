@@ -5,9 +5,9 @@ from __future__ import annotations
 from tests.fuzz.reader import Reader
 from tests.fuzz.stage import assert_harmless
 from trio_chat import limits
-from trio_chat.client.clean import clean_line
 from trio_chat.errors import UsageError
 from trio_chat.server.credentials import parse_credentials, parse_lines
+from trio_chat.text import clean_line
 
 PARTS = (
     *(b"\n", b" ", b"\t", b"\r\n", b"\xef\xbb\xbf", b"#", b"hans solo\n", b"yoda ", b"\0", b"\x85"),

@@ -10,10 +10,10 @@ from tests.fuzz.reader import Reader
 from tests.fuzz.stage import assert_harmless
 from trio_chat import limits
 from trio_chat.client import grammar, meanings
-from trio_chat.client.clean import clean_line
 from trio_chat.errors import UsageError
 from trio_chat.protocol import messages as wire
 from trio_chat.protocol.framing import encode_lines, request_decoder
+from trio_chat.text import clean_line
 
 WORDS = (*(command.name for command in grammar.COMMANDS), "help", "yoda", "2-5", '"', "'", "~", " ")
 PARSERS = (grammar.parse_user, grammar.parse_password)

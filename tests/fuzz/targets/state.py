@@ -8,10 +8,10 @@ import msgspec
 
 from tests.fuzz.reader import Reader
 from tests.fuzz.stage import Stage, assert_harmless
-from trio_chat.client.clean import clean_line
 from trio_chat.client.files.shelf import Shelf, _entry
 from trio_chat.client.known_hosts import HostChangedError, KnownHosts
 from trio_chat.client.shown import ShownKeys
+from trio_chat.text import clean_line
 
 STAGE = Stage()
 KEY = ("hans", "abcd", 7)

@@ -17,7 +17,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from ... import limits
-from ..clean import clean_line
+from ...text import clean_line
 from ..grammar import COMMAND_NAMES, Command, command_named
 from ..notice import Kind
 from ..roster import names

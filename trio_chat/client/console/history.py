@@ -12,7 +12,6 @@ keeps nobody from chatting.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -21,7 +20,8 @@ import msgspec
 from prompt_toolkit.history import History
 
 from ... import limits
-from ..state import replace_file, write_all
+from ...private_files import make_private_directory
+from ..state import append, replace_file
 
 _decoder: msgspec.json.Decoder[str] = msgspec.json.Decoder(str)
 _encoder = msgspec.json.Encoder()
@@ -72,7 +72,7 @@ def _may_be_stored(line: str) -> bool:
 
 def _load(path: Path) -> list[str]:
     """The latest lines of a file, which is made short if it has become long."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private_directory(path.parent)
     with path.open("rb") as file:
         data = file.read(limits.HISTORY_BYTES_MAX)
     lines = []
@@ -86,9 +86,4 @@ def _load(path: Path) -> list[str]:
 
 
 def _append(path: Path, line: str) -> None:
-    data = _encoder.encode_lines([line])
-    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    try:
-        write_all(file, data)
-    finally:
-        os.close(file)
+    append(path, _encoder.encode_lines([line]))

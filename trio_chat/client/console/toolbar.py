@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import wcwidth
 
-from ..clean import clean_line
+from ...text import clean_line
 from ..notice import Kind, Notice
 from ..status import Status
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ...swarm.manifest import Manifest, format_chunks
-from ..clean import clean_line
+from ...text import clean_line
 from ..notice import Kind, Notice, error, notice
 
 

@@ -14,8 +14,10 @@ import msgspec
 from msgspec import Struct
 
 from ... import limits
+from ...private_files import make_private_directory
 from ...swarm.manifest import Leaves, Manifest
 from ...swarm.pieces import PieceSet
+from ..state import replace_file
 from .disk import Version, version_of
 
 
@@ -81,6 +83,7 @@ class Shelf:
     def __init__(self) -> None:
         self.notice: str | None = None
         self._path: Path | None = None
+        self._is_failing = False
         self._held: dict[bytes, dict[str, Held]] = {}
         self._absent: dict[Path, _Entry] = {}  # remembered too: their disk may come back
 
@@ -129,7 +132,8 @@ class Shelf:
         except FileNotFoundError:
             return
         except OSError as error:
-            self._give_up(error)
+            self._tell(error)
+            self._path = None  # what can't be read must not be replaced
             return
         for line in lines[-limits.FILES_USER_MAX :]:
             try:
@@ -148,19 +152,20 @@ class Shelf:
             return
         entries = [_entry(held) for held in self if held.version is not None]
         try:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            temporary = self._path.with_suffix(f".{os.getpid()}.new")
-            temporary.write_bytes(_encoder.encode_lines([*self._absent.values(), *entries]))
-            temporary.replace(self._path)
+            make_private_directory(self._path.parent)
+            replace_file(self._path, _encoder.encode_lines([*self._absent.values(), *entries]))
         except OSError as error:
-            self._give_up(error)
+            self._tell(error)  # and try again with the next change
+        else:
+            self._is_failing = False
 
-    def _give_up(self, error: OSError) -> None:
-        self.notice = (
-            f"Cannot remember the files that you share in {self._path} ({error.strerror});"
-            " register them again after a restart"
-        )
-        self._path = None
+    def _tell(self, error: OSError) -> None:
+        if not self._is_failing:
+            self._is_failing = True
+            self.notice = (
+                f"Cannot remember the files that you share in {self._path} ({error.strerror});"
+                " register them again after a restart"
+            )
 
 
 def _entry(held: Held) -> _Entry:

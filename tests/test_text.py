@@ -6,9 +6,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from trio_chat.client.clean import clean_line, clean_lines
 from trio_chat.client.render import render
 from trio_chat.protocol import messages as wire
+from trio_chat.text import clean_line, clean_lines
 
 
 @pytest.mark.parametrize(
