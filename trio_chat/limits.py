@@ -425,7 +425,7 @@ assert LINE_BYTES_MAX > 6 * TEXT_BYTES_MAX + 1024, "the longest text must fit a 
 assert LOGIN_LINE_BYTES_MAX > 6 * (NAME_BYTES_MAX + PASSWORD_BYTES_MAX) + 1024
 assert SERVER_LINE_BYTES_MAX > CONNECTIONS_MAX * (NAME_BYTES_MAX + 4)
 assert SERVER_LINE_BYTES_MAX > USERS_UNMEASURED_MAX * (2 * NAME_BYTES_MAX + 3) + 1024, (
-    "names are printable, so JSON may double each of their bytes"
+    "names have no control characters, so JSON may double each of their bytes"
 )
 assert LINE_BYTES_MAX >= LOGIN_LINE_BYTES_MAX
 assert TLS_WASTED_BYTES_MAX > 2**14 + 256 + 5, "a record may be as long (RFC 8446, section 5.2)"

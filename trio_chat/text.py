@@ -69,6 +69,11 @@ def has_controls(text: str) -> bool:
     return _CONTROLS.search(text) is not None
 
 
+def replace_controls(text: str, replacement: str) -> str:
+    """A text with something harmless in the place of each control character."""
+    return _CONTROLS.sub(replacement, text)
+
+
 def is_blank(text: str) -> bool:
     """Whether nothing of a text can be seen: it is empty, or all spaces and invisible characters.
 

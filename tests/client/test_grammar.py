@@ -14,6 +14,7 @@ from trio_chat.client.grammar import parse
 from trio_chat.client.meanings import UNNUMBERED, Help, Line
 from trio_chat.errors import ErrorCode, UsageError
 from trio_chat.protocol import messages as wire
+from trio_chat.text import is_blank
 
 
 @pytest.mark.parametrize(
@@ -214,7 +215,10 @@ def test_bytes_that_were_not_utf8_are_told() -> None:
 def test_user_names_and_passwords() -> None:
     assert grammar.parse_user(" yoda\t") == "yoda"
     assert grammar.parse_user("  ") == ""
-    assert grammar.parse_password(" two words ") == " two words "
+    assert grammar.parse_user("\ufeffhans \r\n") == "hans"
+    assert grammar.parse_user("Zoe\u0308") == "Zo\u00eb"
+    assert grammar.parse_password("\ufefftwo words \r") == "two words"
+    assert grammar.parse_password("Zoe\u0308") == "Zoe\u0308", "a hash may have been made of it"
     assert grammar.parse_password("") == ""
     with pytest.raises(UsageError, match="A user name can have at most 64 bytes"):
         grammar.parse_user("\u00e4" * 33)
@@ -275,8 +279,23 @@ def test_no_line_raises_anything_but_a_usage_error(line: str) -> None:
 
 
 _texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(
-    lambda text: text == text.strip(" \t") != ""
+    lambda text: text == text.strip(" \t") and not is_blank(text)
 )
+
+
+@pytest.mark.parametrize("text", ["\u00a0", "\u200b", "\u3164 \ufe0f"])
+@pytest.mark.parametrize("command", ["message yoda", "broadcast", "private yoda"])
+def test_a_text_of_which_nothing_can_be_seen_is_empty(command: str, text: str) -> None:
+    with pytest.raises(UsageError, match=r"^Error. A message cannot be empty$"):
+        parse(f"{command} {text}")
+
+
+def test_names_are_composed_as_the_server_knows_them() -> None:
+    name, composed = "Zoe\u0308", "Zo\u00eb"
+    assert parse(f"message {name} {name}") == wire.Message(UNNUMBERED, composed, name)
+    assert parse(f"block {name}") == wire.Block(UNNUMBERED, composed)
+    assert parse(f"searchFile {name}") == wire.Search(UNNUMBERED, composed)
+    assert parse(f"private {name} hi") == meanings.Private(composed, "hi")
 
 
 @given(_texts, st.integers(1, 3), st.integers(0, 3))

@@ -62,6 +62,12 @@ async def test_lines_are_read_as_they_are(pipes: Pipes) -> None:
     assert not pipes.terminal.interactive
 
 
+async def test_a_byte_order_mark_does_not_matter(pipes: Pipes) -> None:
+    os.write(pipes.keyboard, b"\xef\xbb\xbfyoda\r\nwise\r\n\xef\xbb\xbfwhoelse")
+    os.close(pipes.keyboard)
+    assert await _read_all(pipes.terminal) == ["yoda", "wise", "whoelse"]
+
+
 async def test_a_line_that_comes_in_parts_is_one(pipes: Pipes) -> None:
     got: list[str | None] = []
 

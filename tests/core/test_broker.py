@@ -37,6 +37,23 @@ def test_an_empty_text_is_refused() -> None:
         """)
 
 
+@pytest.mark.parametrize(
+    "text", [" ", "\t\n", "\u00a0\u3000", "\u200b\u2060", "\x1b[31m", "\u2800"]
+)
+def test_a_text_of_which_nothing_can_be_seen_is_empty(text: str) -> None:
+    book = Playbook("hans", "yoda")
+    refusal = 'hans < error text_empty "Error. A message cannot be empty"'
+    assert book.ask("hans", Message(2, "yoda", text)) == [f"{refusal} 2"]
+    assert book.ask("hans", Broadcast(3, text)) == [f"{refusal} 3"]
+
+
+@pytest.mark.parametrize("text", ["~", "~~", "é", "\u200bx", " x", "\x1b[31mx"])
+def test_a_text_in_which_something_can_be_seen_is_taken(text: str) -> None:
+    book = Playbook("hans", "yoda")
+    (delivery,) = book.ask("hans", Message(2, "yoda", text))
+    assert delivery.startswith("yoda < delivery 1 hans pc-hans 2 ")
+
+
 @pytest.mark.parametrize("character", ["a", "ä", "😀"])
 def test_a_text_is_measured_in_bytes(character: str) -> None:
     book = Playbook("hans", "yoda")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.test_text import HARMLESS
 from trio_chat import limits
 from trio_chat.core.beginning import Restored, Settings
 from trio_chat.core.broker import Broker
@@ -147,6 +148,13 @@ def test_a_holder_who_has_blocked_the_asker_is_not_told_of() -> None:
     ]
 
 
+@pytest.mark.parametrize("name", HARMLESS)
+def test_a_name_may_have_spaces_joiners_and_emoji_of_any_age(name: str) -> None:
+    book = Playbook("hans")
+    book.ask("hans", Register(2, file(name), (1,)))
+    assert book.do("committed") == ["hans < registered 2 true"]
+
+
 @pytest.mark.parametrize(
     ("bad", "chunks", "reason"),
     [
@@ -155,6 +163,12 @@ def test_a_holder_who_has_blocked_the_asker_is_not_told_of() -> None:
         (file("../x"), (), "a file's name has no slashes, and is neither empty nor only dots"),
         (file("a\\b"), (), "a file's name has no slashes, and is neither empty nor only dots"),
         (file("a\x1b[2J"), (), "a file's name has no control characters"),
+        (file("a\u202egpj.exe"), (), "a file's name has no control characters"),
+        (
+            file("\u00a0\u200b"),
+            (),
+            "a file's name has no slashes, and is neither empty nor only dots",
+        ),
         (file("ä" * 128), (), "a file's name has at most 255 bytes"),
         (File("a", 5, 10, 16384, ROOT), (), "a file of 5 bytes has 5 chunks"),
         (file(size=5), (6,), "it has only 5 chunks"),

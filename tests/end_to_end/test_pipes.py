@@ -164,3 +164,14 @@ def test_an_output_that_nobody_reads_any_more_ends_the_client_quietly(chat: Stag
     assert shell.wait_for_exit() == 0
     assert shell.output.decode() == f"{WELCOME}\n"
     assert shell.errors == b""
+
+
+def test_marks_blanks_and_line_ends_of_other_systems_do_not_matter(chat: Stage) -> None:
+    hans = chat.open_pipe()
+    hans.send("\ufeffhans \r", " solo \t\r", "whoelse \r", "message hans \u200b\r", "logout\r")
+    assert hans.wait_for_exit() == 3
+    assert hans.output.decode().splitlines() == [
+        WELCOME,
+        "No other users are online",
+        "Error. A message cannot be empty",
+    ]

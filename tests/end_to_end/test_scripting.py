@@ -68,6 +68,18 @@ def test_three_wrong_passwords_have_a_code_of_their_own(chat: Stage) -> None:
     ]
 
 
+def test_a_password_file_of_another_system_is_fine(chat: Stage) -> None:
+    secret = chat.directory / "secret"
+    for content in (b"\xef\xbb\xbfsolo\r\n", b" solo \t", b"solo\r\n\r\nsecond line"):
+        secret.write_bytes(content)
+        done = run(chat, "-c", "message yoda hi", "--password-file", str(secret))
+        assert done.wait_for_exit() == 0, done.errors
+    secret.write_bytes(b"\xef\xbb\xbf \r\nsolo\n")
+    empty = run(chat, "-c", "whoelse", "--password-file", str(secret))
+    assert empty.wait_for_exit() == 2
+    assert empty.errors.decode() == (f"{secret} holds no password in its first line\n")
+
+
 def test_no_server_and_no_sense_have_codes_of_their_own(chat: Stage) -> None:
     nowhere = run(chat, "-c", "whoelse", port=1)
     usages = {

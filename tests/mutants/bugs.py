@@ -94,7 +94,7 @@ BUGS = (
     Bug(
         "the client forgets what it has shown",
         "client/shown.py",
-        "self._append(self.path, new)",
+        "self._try(self._append, self._path, new)",
         "pass",
     ),
     Bug(

@@ -238,7 +238,7 @@ async def test_a_file_that_cannot_be_read_is_tried_again_until_it_can(
 async def test_a_file_that_is_put_back_as_it_was_is_well_again(watch: Watch) -> None:
     away = watch.path.with_name("away")
     watch.path.rename(away)
-    assert "No such file" in await watch.alarm()
+    assert "there is no credentials file" in await watch.alarm()
     away.rename(watch.path)
     assert await watch.alarm() == f"read 2 accounts from {watch.path}"
 

@@ -53,7 +53,14 @@ async def test_a_message_reaches_its_receiver_with_the_name_of_its_sender(
 
 @pytest.mark.parametrize(
     "text",
-    ["  inner   and outer blanks ", "é😀\u202e", 'quo"te\\', "two\nlines\r\n", "\0\x1b[2J", " "],
+    [
+        "  inner   and outer blanks ",
+        "é😀\u202e",
+        'quo"te\\',
+        "two\nlines\r\n",
+        "\0\x1b[2J.",
+        "\u3000.",
+    ],
 )
 async def test_a_text_arrives_exactly_as_it_was_sent_online_and_offline(
     autojump_clock: MockClock, chat: Chat, text: str
@@ -70,7 +77,9 @@ async def test_a_text_arrives_exactly_as_it_was_sent_online_and_offline(
 async def test_the_longest_text_passes_and_a_longer_one_is_refused_with_the_limit(
     autojump_clock: MockClock, chat: Chat, letter: str
 ) -> None:
-    longest = letter * (limits.TEXT_BYTES_MAX // len(letter.encode()))
+    most = limits.TEXT_BYTES_MAX
+    longest = letter * (most // len(letter.encode()) - 1)
+    longest += "x" * (most - len(longest.encode()))
     hans = await chat.login("hans")
     await send_offline(hans, "yoda", longest)
     for kind, fields in ((wire.Message, {"to": "yoda"}), (wire.Broadcast, {})):
@@ -88,6 +97,9 @@ async def test_the_longest_text_passes_and_a_longer_one_is_refused_with_the_limi
         ("Yoda", "hello", ErrorCode.UNKNOWN_USER),
         ("hans", "hello", ErrorCode.MESSAGE_SELF),
         ("yoda", "", ErrorCode.TEXT_EMPTY),
+        ("yoda", " ", ErrorCode.TEXT_EMPTY),
+        ("yoda", "\u3000\u200b\u00ad", ErrorCode.TEXT_EMPTY),
+        ("yoda", "\0\x1b[2J", ErrorCode.TEXT_EMPTY),
     ],
 )
 async def test_a_message_that_cannot_be_delivered_is_refused_with_a_reason(

@@ -131,9 +131,9 @@ def test_a_long_list_of_files_comes_in_parts(
     assert len(asked) == 3
 
 
-def test_what_a_terminal_cannot_show_is_shown_as_python_would() -> None:
+def test_nothing_in_a_name_controls_the_terminal() -> None:
     odd = ListedFile("a\u202eb", 1, "hans", 0, 3 * 86400.0)
-    assert operator._described(odd) == "'a\\u202eb'  1 bytes, of hans, nobody for 3 days"
+    assert operator._described(odd) == "ab  1 bytes, of hans, nobody for 3 days"
 
 
 @pytest.mark.parametrize(

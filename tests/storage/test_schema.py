@@ -60,9 +60,10 @@ UPDATE files SET held_at = unixepoch() - 100;
 PRAGMA user_version = 3;
 """
 )
-VERSIONS = {1: VERSION_1, 2: VERSION_2, 3: VERSION_3}
-_FILE = ("hans", File("a.bin", 5, 5, 16384, bytes(32)))
-FILES = {1: [], 2: [_FILE], 3: [_FILE]}
+VERSION_4 = VERSION_3 + "PRAGMA user_version = 4;"
+VERSIONS = {1: VERSION_1, 2: VERSION_2, 3: VERSION_3, 4: VERSION_4}
+FILE = ("hans", File("a.bin", 5, 5, 16384, bytes(32)))
+FILES = {1: [], 2: [FILE], 3: [FILE], 4: [FILE]}
 FAILURES = {
     1: "",  # a full disk is enough
     2: "CREATE TRIGGER fails BEFORE UPDATE ON files BEGIN SELECT raise(ABORT, 'full'); END",
@@ -115,7 +116,7 @@ def test_every_way_leads_to_the_same_tables(tmp_path: Path, version: int) -> Non
     old.close()
 
 
-@pytest.mark.parametrize("version", [version for version in VERSIONS if version < SCHEMA_VERSION])
+@pytest.mark.parametrize("version", FAILURES)
 def test_a_step_that_fails_leaves_the_old_version(tmp_path: Path, version: int) -> None:
     database = make(tmp_path / "old", VERSIONS[version])
     database.execute(FAILURES[version])
@@ -130,6 +131,39 @@ def test_a_step_that_fails_leaves_the_old_version(tmp_path: Path, version: int) 
         migrate(database)
     assert version_of(database) == SCHEMA_VERSION
     database.close()
+
+
+async def test_names_are_composed_when_they_are_taken_over(tmp_path: Path) -> None:
+    path, zoe, old = tmp_path / "chat.db", "Zo\u00eb", "Zoe\u0308"
+    database = make(path, VERSION_2)
+    for seq in (5, 6):
+        database.execute("INSERT INTO messages VALUES (?, ?, ?, 'pc', 2, ?)", (old, seq, old, old))
+    database.execute("INSERT INTO messages VALUES (?, 7, 'hans', 'pc', 5, 'x')", (zoe,))
+    database.execute("INSERT INTO blocks VALUES ('hans', ?), ('hans', ?)", (zoe, old))
+    database.execute("INSERT INTO blocks VALUES (?, 'hans')", (old,))
+    for name, size in ((old, 5), (f"{old}2", 5), (f"{zoe}2", 6)):
+        database.execute(
+            "INSERT INTO files VALUES (?, ?, ?, 5, 16384, zeroblob(32))", (name, old, size)
+        )
+    database.close()
+    store = await open_sqlite(path)
+    restored = await store.restore()
+    assert [(m.seq, m.sender, m.text) for m in await store.load(zoe)] == [
+        (5, zoe, old),
+        (6, zoe, old),
+        (7, "hans", "x"),
+    ]
+    assert {sender: count for sender, (count, _) in restored.waiting[zoe].items()} == {
+        zoe: 2,
+        "hans": 1,
+    }
+    assert old not in restored.waiting
+    assert {("hans", zoe), (zoe, "hans")} < set(restored.blocks)
+    assert len(list(restored.blocks)) == 4
+    files = {file.name: (user, file.size) for user, file in restored.files}
+    assert files.pop("a.bin") == ("hans", 5)
+    assert files == {zoe: (zoe, 5), f"{old}2": (zoe, 5), f"{zoe}2": (zoe, 6)}
+    await store.close()
 
 
 def test_a_newer_version_and_the_tables_of_others_are_refused() -> None:

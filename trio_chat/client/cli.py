@@ -25,7 +25,7 @@ import trio
 from .. import __version__, limits
 from ..errors import FailureError, UsageError
 from ..net import tcp, tls
-from ..text import clean_line
+from ..text import clean_line, trim
 from . import app, grammar, security, terminals
 from .console.alerts import Level
 from .files.transfers import FileOptions
@@ -258,14 +258,14 @@ def _find_password(file: Path | None) -> str | None:
     text = os.environ.get(PASSWORD_VARIABLE)
     if file is not None:
         try:
-            text = file.read_text(encoding="utf-8").partition("\n")[0].removesuffix("\r")
+            text = file.read_text(encoding="utf-8").partition("\n")[0]
         except OSError as error:
             raise UsageError(f"cannot read {file}: {error.strerror}") from None
         except UnicodeError:
             raise UsageError(f"cannot read {file}: it is not UTF-8") from None
-        if not text:
+        if not trim(text):
             raise UsageError(f"{file} holds no password in its first line")
-    return grammar.parse_password(text) if text else None
+    return None if text is None else grammar.parse_password(text)
 
 
 def _parse_host(text: str, name: str = "SERVER_IP") -> str:

@@ -19,6 +19,7 @@ from .. import limits
 from ..errors import UsageError
 from ..protocol import messages as wire
 from ..swarm.manifest import parse_chunks
+from ..text import normal, trim
 from . import words
 from .guesses import guess
 from .meanings import (
@@ -106,17 +107,19 @@ def parse_user(line: str) -> str:
         UsageError: if nobody can have this name.
     """
     words.check_characters(line)
-    return words.check_length(line.strip(words.BLANKS), "A user name", limits.NAME_BYTES_MAX)
+    return words.check_length(normal(trim(line)), "A user name", limits.NAME_BYTES_MAX)
 
 
 def parse_password(line: str) -> str:
-    """A password: any characters, blanks included.
+    """A password: any characters but blanks, which are left out around it.
+
+    It is not composed as names are: the server knows in which form it was kept.
 
     Raises:
         UsageError: if nobody can have this password.
     """
     words.check_characters(line)
-    return words.check_length(line, "A password", limits.PASSWORD_BYTES_MAX)
+    return words.check_length(trim(line), "A password", limits.PASSWORD_BYTES_MAX)
 
 
 _RESTS = frozenset({"message", "filename", "chunks"})

@@ -6,9 +6,9 @@ can't wait for (regular files, ``/dev/null``) never blocks for long. A terminal 
 it seems to, so a thread writes to it, which is abandoned if it is stuck and all is to end.
 
 A line is what ends in a newline, with or without a carriage return before it, or what is
-left at the end. Nothing is prompted or decorated, unless a person types: into a terminal
-that is too simple for `console`, or one whose output goes elsewhere. Then the terminal
-itself does the editing, and there is a prompt on ``prompt_file``.
+left at the end; a byte-order mark before it does not matter. Nothing is prompted or decorated,
+unless a person types: into a terminal that is too simple for `console`, or one whose output goes
+elsewhere. Then the terminal itself does the editing, and there is a prompt on ``prompt_file``.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import trio
 
 from .. import limits
 from ..errors import UsageError
+from ..text import BOM
 from .notice import Notice, text_of
 from .status import Status
 from .terminal import PROMPT, TerminalGone
@@ -117,7 +118,8 @@ class PlainTerminal:
         if skipped or len(line) > limits.LINE_BYTES_MAX:
             raise UsageError(f"Error. A line can have at most {limits.LINE_BYTES_MAX} bytes")
         # What is not UTF-8 becomes lone surrogates, which the grammar explains.
-        return line.removesuffix(b"\r").decode(errors="surrogateescape")
+        text = line.removesuffix(b"\r").decode(errors="surrogateescape")
+        return text.removeprefix(BOM)  # at the beginning of each file that was joined to this
 
 
 @asynccontextmanager

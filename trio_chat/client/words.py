@@ -13,9 +13,9 @@ from pathlib import Path
 
 from .. import limits
 from ..errors import ErrorCode, UsageError
+from ..text import BLANKS, is_blank, normal
 
-BLANKS = " \t"
-GAP = re.compile(r"[ \t]+")
+GAP = re.compile(f"[{BLANKS}]+")
 _SECONDS = re.compile(r"[0-9]+(\.[0-9]*)?|\.[0-9]+")
 
 
@@ -42,6 +42,7 @@ def first_word(line: str) -> tuple[str, str]:
 
 def user(word: str) -> str:
     """A name that can be on the wire; a longer one than the server allows is nobody's."""
+    word = normal(word)
     if len(word.encode()) > limits.NAME_BYTES_MAX:
         raise UsageError(ErrorCode.UNKNOWN_USER.text)
     return word
@@ -49,6 +50,8 @@ def user(word: str) -> str:
 
 def text(words: str) -> str:
     """A message, as it was typed."""
+    if is_blank(words):
+        raise UsageError(ErrorCode.TEXT_EMPTY.text)
     size = len(words.encode())
     if size > limits.TEXT_BYTES_MAX:
         raise UsageError(ErrorCode.TEXT_TOO_LONG.describe(size=size))
@@ -92,7 +95,7 @@ def path(words: str) -> Path:
 
 def file_name(words: str) -> str:
     """The name of a registered file, which may stand in quotes."""
-    name = _unquoted(words)
+    name = normal(_unquoted(words))
     if len(name.encode()) > limits.FILE_NAME_BYTES_MAX:
         raise UsageError(f"Error. {_FILE_NAME_TOO_LONG}")
     return name

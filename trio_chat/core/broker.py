@@ -19,6 +19,7 @@ from .. import limits
 from ..errors import ErrorCode
 from ..protocol import messages as wire
 from ..protocol.framing import encode_line
+from ..text import is_blank, normal
 from . import commands
 from .beginning import Restored, Settings
 from .blocks import Blocks
@@ -37,6 +38,7 @@ from .registry import Registry
 from .sessions import Phase, Session, Sessions
 from .shares import text_bytes
 from .statistics import Statistics
+from .written import by_name, composed, fault_of_text
 
 _INTRODUCTION_WEIGHT = limits.REQUESTS_PER_SECOND_MAX // limits.INTRODUCTIONS_PER_SECOND_MAX
 
@@ -209,24 +211,30 @@ class Broker:
         # The hot path: every message takes it, and _ack.
         recipient, text = request.to, request.text
         if request.id <= session.repeats_until:
-            self._post.repeat(session, request)
+            self._post.repeat(session, composed(request))
             return
         sender = session.user
         size = len(text) if text.isascii() else text_bytes(text)
         if (
-            not 0 < size <= limits.TEXT_BYTES_MAX
+            size > limits.TEXT_BYTES_MAX
+            or (not "!" <= text <= "~" and is_blank(text))
             or recipient not in self.users
             or recipient == sender
             or recipient in self._blockers_of.get(sender, ())
             or self._is_busy
             or not self._post.accept(session, request, size, now)
         ):
-            self._refuse_message(session, request, size)
+            self._refuse_message(session, request, size, now)
 
-    def _refuse_message(self, session: Session, request: wire.Message, size: int) -> None:
+    def _refuse_message(
+        self, session: Session, request: wire.Message, size: int, now: float
+    ) -> None:
         """Say why, in the order of what its sender can do about it."""
         recipient = request.to
-        code = self._fault_of_text(size)
+        if normal(recipient) != recipient:
+            self._message(session, composed(request), now)
+            return
+        code = fault_of_text(request.text, size)
         if code is None:
             if recipient not in self.users:
                 code = ErrorCode.UNKNOWN_USER
@@ -249,7 +257,7 @@ class Broker:
 
     def _broadcast(self, session: Session, request: wire.Broadcast, now: float) -> None:
         size = text_bytes(request.text)
-        code = self._fault_of_text(size)
+        code = fault_of_text(request.text, size)
         if code is not None:
             self._outgoing.refuse(session.id, request.id, code, size=size)
             return
@@ -396,13 +404,6 @@ class Broker:
             code = ErrorCode.MAILBOX_UNREADABLE
             self._gatekeeper.end(session, wire.Closed(code, code.describe()), now)
 
-    # -- Helpers -----------------------------------------------------------------------------
-
-    def _fault_of_text(self, size: int) -> ErrorCode | None:
-        if size == 0:
-            return ErrorCode.TEXT_EMPTY
-        return ErrorCode.TEXT_TOO_LONG if size > limits.TEXT_BYTES_MAX else None
-
     _COMMANDS: ClassVar[dict[type, Callable[[Broker, Any, float], None]]] = {
         commands.SessionOpened: _by("_gatekeeper", Gatekeeper.session_opened),
         commands.SessionClosed: _by("_gatekeeper", Gatekeeper.session_closed),
@@ -423,8 +424,8 @@ class Broker:
     _REQUESTS: ClassVar[dict[Phase, dict[type, tuple[_Handler, bool, bool]]]] = {
         Phase.GREETING: {wire.Hello: (_by("_gatekeeper", Gatekeeper.hello), False, False)},
         Phase.LOGIN: {
-            wire.Login: (_by("_gatekeeper", Gatekeeper.login), True, False),
-            wire.Resume: (_by("_gatekeeper", Gatekeeper.resume), True, False),
+            wire.Login: (_by("_gatekeeper", by_name(Gatekeeper.login)), True, False),
+            wire.Resume: (_by("_gatekeeper", by_name(Gatekeeper.resume)), True, False),
             wire.Listening: (_listening, False, False),
         },
         Phase.CHECKING: {},
@@ -434,12 +435,12 @@ class Broker:
             wire.Broadcast: (_broadcast, True, True),
             wire.WhoElse: (_whoelse, True, False),
             wire.WhoElseSince: (_whoelsesince, True, True),
-            wire.Block: (_block, True, True),
-            wire.Unblock: (_block, True, True),
+            wire.Block: (by_name(_block), True, True),
+            wire.Unblock: (by_name(_block), True, True),
             wire.Listening: (_listening, False, False),
-            wire.Introduce: (_introduce, True, False),
-            wire.Register: (_by("_registry", Registry.register), True, False),
-            wire.Unregister: (_by("_registry", Registry.unregister), True, False),
+            wire.Introduce: (by_name(_introduce), True, False),
+            wire.Register: (_by("_registry", by_name(Registry.register)), True, False),
+            wire.Unregister: (_by("_registry", by_name(Registry.unregister)), True, False),
             wire.Search: (_by("_registry", Registry.search), True, False),
             wire.Active: (_active, False, True),
             wire.Logout: (_by("_gatekeeper", Gatekeeper.logout), True, True),

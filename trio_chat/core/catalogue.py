@@ -19,6 +19,7 @@ from itertools import islice
 from .. import limits
 from ..errors import ErrorCode
 from ..protocol.messages import File
+from ..text import has_controls, is_blank
 from .commands import SessionId
 
 _FORBIDDEN = frozenset("/\\")
@@ -203,9 +204,9 @@ class Catalogue:
 def fault_of(file: File, chunks: tuple[int, ...]) -> str | None:
     """Why nobody can register this, if so: bytes of a name that would harm, or odd figures."""
     name = file.name
-    if not name or name in (".", "..") or not _FORBIDDEN.isdisjoint(name):
+    if is_blank(name) or name in (".", "..") or not _FORBIDDEN.isdisjoint(name):
         return "a file's name has no slashes, and is neither empty nor only dots"
-    if not name.isprintable():
+    if has_controls(name):
         return "a file's name has no control characters"
     if len(name.encode()) > limits.FILE_NAME_BYTES_MAX:
         return f"a file's name has at most {limits.FILE_NAME_BYTES_MAX} bytes"

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from msgspec.structs import replace
+
 from .. import limits
 from ..errors import ErrorCode
 from ..protocol import messages as wire
+from ..text import normal
 from .blocks import Blocks
 from .catalogue import Catalogue, Entry, fault_of
 from .commands import NOBODY, SessionId
@@ -88,15 +91,18 @@ class Registry:
         """Who holds a file, of those who have not blocked the asker."""
         blockers = self._blocks.blockers_of(session.user)
         holders: list[wire.Holder] = []
-        found = self._catalogue.holders(request.name, request.chunks, fetchers=request.fetchers)
+        name = normal(request.name)
+        found = self._catalogue.holders(name, request.chunks, fetchers=request.fetchers)
         for id, chunks in found:
             user = self._sessions.by_id[id].user
             if user not in blockers:
                 holders.append(wire.Holder(user, chunks))
                 if len(holders) == limits.HOLDERS_MAX:
                     break
-        entry = self._catalogue.get(request.name) if holders else None
+        entry = self._catalogue.get(name) if holders else None
         file = entry.file if entry is not None else None
+        if file is not None and name != request.name:
+            file = replace(file, name=request.name)  # older clients believe no other name
         self._outgoing.send(session.id, wire.Found(request.id, file, tuple(holders)))
 
     # -- What the operator and time do ---------------------------------------------------------

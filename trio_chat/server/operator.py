@@ -14,6 +14,7 @@ from .. import limits
 from ..core.orders import Announce, Kick, Order, Outcome, RemoveFiles, SetLogins
 from ..errors import FailureError, UsageError
 from ..protocol.framing import encode_line
+from ..text import clean_line
 from .admin import (
     SOCKET_NAME,
     Answer,
@@ -140,8 +141,7 @@ def _described(file: ListedFile) -> str:
     held = f"{count(file.holders, 'holder')} online"
     if not file.holders:
         held = f"nobody for {count(int(file.idle // 86400), 'day')}"
-    name = file.name if file.name.isprintable() else repr(file.name)
-    return f"{name}  {file.size:,} bytes, of {file.owner}, {held}"
+    return f"{clean_line(file.name)}  {file.size:,} bytes, of {file.owner}, {held}"
 
 
 def count(number: int, one: str, many: str = "") -> str:

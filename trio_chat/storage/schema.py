@@ -11,6 +11,7 @@ from typing import cast
 
 import apsw
 
+from ..text import normal
 from .store import StoreError
 
 _STEPS = (
@@ -45,6 +46,16 @@ CREATE TABLE files (
 ALTER TABLE files ADD COLUMN held_at INTEGER NOT NULL DEFAULT 0;
 UPDATE files SET held_at = unixepoch();
 """,
+    # Names are compared composed, and were kept as they came. (Those that are not ASCII have more
+    # bytes than characters.) Of two files whose names are the same now the other one keeps its own.
+    """
+UPDATE messages SET recipient = composed(recipient)
+WHERE octet_length(recipient) > length(recipient);
+UPDATE messages SET sender = composed(sender) WHERE octet_length(sender) > length(sender);
+UPDATE OR REPLACE blocks SET blocker = composed(blocker), blocked = composed(blocked);
+UPDATE files SET user = composed(user) WHERE octet_length(user) > length(user);
+UPDATE OR IGNORE files SET name = composed(name) WHERE octet_length(name) > length(name);
+""",
 )
 """What each version adds to the one before."""
 
@@ -57,10 +68,15 @@ def migrate(database: apsw.Connection) -> None:
     Raises:
         StoreError: if it is of a newer version, or not ours.
     """
+    database.create_scalar_function("composed", _composed, 1, deterministic=True)
     for step in _STEPS[version_of(database) :]:
         database.execute(step)
     # Also if there is nothing to change: a disk that takes no writes is to be found out now.
     database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+def _composed(*values: apsw.SQLiteValue) -> str:
+    return normal(str(values[0]))
 
 
 def version_of(database: apsw.Connection) -> int:

@@ -55,7 +55,7 @@ _TAKE_BACK = "DELETE FROM messages WHERE recipient = ? AND seq = ?"
 _FILE = "SELECT * FROM files WHERE name = ?"
 _PUT_BACK_FILE = "INSERT INTO files VALUES (?, ?, ?, ?, ?, ?, ?)"
 
-_Row = tuple[apsw.SQLiteValue, ...]
+_Row = tuple[object, ...]
 
 
 class SqliteStore:
@@ -65,7 +65,7 @@ class SqliteStore:
         self._async_database = database
         self._place = place
         # A commit that was written, but into a file that was moved away; see `_take_back`.
-        self._refused: tuple[Commit, list[_Row], list[_Row]] | None = None
+        self._refused: tuple[Commit, list[tuple[str]], list[_Row]] | None = None
         self._held = held
         # The same object: in its own thread it behaves like a plain connection.
         self._database = cast("apsw.Connection", database)
@@ -134,7 +134,9 @@ class SqliteStore:
             self._place.check()  # before anything is written where nobody would find it
             if self._refused is not None:
                 self._take_back(*self._refused)
-            names = [(name,) for name in (*(file.name for _, file in commit.files), *commit.dropped)]
+            names = [
+                (name,) for name in (*(file.name for _, file in commit.files), *commit.dropped)
+            ]
             files = [row for name in names for row in self._database.execute(_FILE, name)]
             self._write(commit)
         self._refused = commit, names, files
@@ -161,7 +163,7 @@ class SqliteStore:
         self._database.executemany(_DROP_FILE, ((name,) for name in commit.dropped))
         self._database.executemany(_NOTE_FILE, ((name,) for name in commit.held))
 
-    def _take_back(self, commit: Commit, names: list[_Row], files: list[_Row]) -> None:
+    def _take_back(self, commit: Commit, names: list[tuple[str]], files: list[_Row]) -> None:
         """Let all be as before a commit; what that has forgotten was acknowledged anyway.
 
         Args:

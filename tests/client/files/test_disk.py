@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.test_text import HARMLESS
 from trio_chat import limits
 from trio_chat.client.files import disk
 from trio_chat.client.files.disk import (
@@ -275,6 +276,13 @@ def test_what_the_system_is_short_of_may_come_back(
     assert _open_files() == before
 
 
+def test_a_file_is_known_by_its_composed_name(tmp_path: Path) -> None:
+    path = tmp_path / "Zoe\u0308.jpg"
+    path.write_bytes(b"x")
+    manifest, _, _ = hash_file(path, lambda done, size: None)
+    assert manifest.name == "Zo\u00eb.jpg"
+
+
 @pytest.mark.parametrize(
     ("name", "safe"),
     [
@@ -288,6 +296,9 @@ def test_what_the_system_is_short_of_may_come_back(
         ("C:\\x", "C__x"),
         ("ä" * 300, "ä" * 100),
         ("  a b  ", "a b"),
+        ("\u200b\u3164", "file"),
+        ("a\u202eb", "a_b"),
+        *((name, name) for name in HARMLESS),
     ],
 )
 def test_a_name_stays_inside_its_directory_and_does_no_harm(name: str, safe: str) -> None:

@@ -14,6 +14,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import re
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -26,6 +27,7 @@ from ...errors import FailureError
 from ...swarm.hashing import hash_leaf
 from ...swarm.manifest import Layout, Leaf, Leaves, Manifest
 from ...swarm.pieces import PieceSet
+from ...text import is_blank, normal, replace_controls
 
 
 class DiskError(FailureError):
@@ -102,7 +104,7 @@ def hash_file(path: Path, tell: Callable[[int, int], None]) -> tuple[Manifest, L
             tell(leaf.offset + leaf.size, before.size)
         if _version(file) != before:
             raise ChangedError(f"{path} was changed while it was read; try again")
-        manifest = Manifest.build(path.name, layout, leaves)
+        manifest = Manifest.build(normal(path.name), layout, leaves)
     except OSError as error:
         raise DiskError(f"cannot read {path}: {error.strerror}") from error
     except ValueError as error:
@@ -283,10 +285,16 @@ class PartFile:
         return DiskError(f"cannot write to {self._directory}: {error.strerror}")
 
 
+_HARMFUL = re.compile(r'[/\\:*?"<>|]')
+"""What parts a path somewhere, or is more than a name to a shell."""
+
+
 def safe_name(name: str) -> str:
     """A name that stays inside its directory, and does no harm on a command line."""
-    name = "".join(c if c.isprintable() and c not in '/\\:*?"<>|' else "_" for c in name)
-    name = name.strip().lstrip(".-") or "file"
+    name = _HARMFUL.sub("_", replace_controls(name, "_"))
+    name = name.strip().lstrip(".-")
+    if is_blank(name):
+        name = "file"
     return name.encode()[:200].decode(errors="ignore")
 
 

@@ -17,6 +17,7 @@ from ... import limits
 from ...private_files import make_private_directory
 from ...swarm.manifest import Leaves, Manifest
 from ...swarm.pieces import PieceSet
+from ...text import normal
 from ..state import replace_file
 from .disk import Version, version_of
 
@@ -202,7 +203,7 @@ def _held(entry: _Entry) -> Held:
         ValueError: if it makes no sense.
     """
     manifest = Manifest(
-        name=entry.name,
+        name=normal(entry.name),
         size=entry.size,
         chunks=entry.chunks,
         piece_bytes=entry.piece_bytes,
