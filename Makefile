@@ -47,10 +47,10 @@ $(SETUP_FUZZ): $(SETUP_DEV) .lock/requirements-fuzz.txt
 
 run: $(SETUP) ## Chat: start a server on PORT unless one answers there, and open a client
 	@# How a chat ends, such as by a lost connection, is no error of make.
-	@$(BIN)/python -m trio_chat.quickstart run $(PORT) $(BLOCK_DURATION) $(TIMEOUT) || test $$? -ne 2
+	@$(BIN)/python -m trio_chat run $(PORT) $(BLOCK_DURATION) $(TIMEOUT) || test $$? -ne 2
 
 stop: $(SETUP) ## Stop the server that `make run` started on PORT
-	@$(BIN)/python -m trio_chat.quickstart stop $(PORT)
+	@$(BIN)/python -m trio_chat stop $(PORT)
 
 run-server: $(SETUP) ## Run a server on PORT in this terminal, telling what happens
 	@$(BIN)/python -m trio_chat.server $(PORT) $(BLOCK_DURATION) $(TIMEOUT) --debug

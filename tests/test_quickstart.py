@@ -41,7 +41,7 @@ def quickstart(tmp_path: Path, port: int) -> Iterator[Quickstart]:
     }
 
     def run(*arguments: str, text: str = "") -> subprocess.CompletedProcess[str]:
-        return run_module("trio_chat.quickstart", *arguments, directory=tmp_path, text=text, **home)
+        return run_module("trio_chat", *arguments, directory=tmp_path, text=text, **home)
 
     yield run
     for pid_file in tmp_path.rglob("*.pid"):

@@ -25,6 +25,7 @@ from .errors import UsageError
 from .net import tcp
 from .protocol.framing import encode_lines, server_message_decoder
 from .protocol.messages import PROTOCOL_VERSION, Hello, Welcome
+from .tty import Tty
 
 HOST = "127.0.0.1"
 DEFAULT_PORT = 4000  # the Makefile's
@@ -100,8 +101,8 @@ def _start_server(arguments: argparse.Namespace) -> None:
         time.sleep(POLL_SECONDS)
 
 
-def run(arguments: argparse.Namespace) -> None:
-    """Make sure that a server answers, and become a client of it."""
+def run(arguments: argparse.Namespace) -> int:
+    """Make sure that a server answers, and be a client of it; return the exit code."""
     port = arguments.port
     answer = trio.run(_ask, port)
     if answer is Answer.OTHER:
@@ -114,17 +115,17 @@ def run(arguments: argparse.Namespace) -> None:
     else:
         _say(f"Joining the server on port {port}.")
     _say("The accounts stand in credentials.txt, for example: yoda, password wise.")
-    os.execv(  # noqa: S606  # our own program
-        sys.executable, [sys.executable, "-m", "trio_chat.client", HOST, str(port)]
-    )
+    from .client import cli  # costs more time than all the rest
+
+    return cli.main([HOST, str(port)], arguments.tty)
 
 
-def stop(arguments: argparse.Namespace) -> None:
-    """End the server that `run` has started."""
+def stop(arguments: argparse.Namespace) -> int:
+    """End the server that `run` has started; return the exit code."""
     port, pid_path = arguments.port, _state_file(arguments.port, "pid")
     if not pid_path.exists():
         _say(f"No server that 'make run' has started runs on port {port}.")
-        return
+        return 0
     with pid_path.open("a+") as pid_file:
         deadline = time.monotonic() + STOP_SECONDS_MAX
         was_running = False
@@ -142,6 +143,7 @@ def stop(arguments: argparse.Namespace) -> None:
         _say(f"Stopped the server on port {port}.")
     else:
         _say(f"No server that 'make run' has started runs on port {port}.")
+    return 0
 
 
 def _is_free(pid_file: TextIO) -> bool:
@@ -169,12 +171,16 @@ def _say(text: str) -> None:
     sys.stdout.flush()
 
 
-def main() -> int:
+def main(tty: Tty | None = None) -> int:
     """Run one of the two commands; return the exit code: 2 if it can't be done.
 
-    A chat that has begun ends with the client's own code, which is never 2.
+    A chat that has begun ends with the client's own code, which is 2 only if it can't begin.
+
+    Args:
+        tty: the terminal of standard input, if there is one.
     """
-    parser = argparse.ArgumentParser(prog="python -m trio_chat.quickstart", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m trio_chat", description=__doc__)
+    parser.set_defaults(tty=tty)
     commands = parser.add_subparsers(required=True)
     run_parser = commands.add_parser("run", help="start a server if there is none, and a client")
     run_parser.add_argument("port", type=int)
@@ -186,14 +192,8 @@ def main() -> int:
     stop_parser.set_defaults(command=stop)
     arguments = parser.parse_args()
     try:
-        arguments.command(arguments)
+        status: int = arguments.command(arguments)
     except UsageError as error:
         sys.stderr.write(f"{error}\n")
         return EXIT_USAGE
-    except KeyboardInterrupt:
-        return 128 + signal.SIGINT
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return status

@@ -1,8 +1,7 @@
 from __future__ import annotations
 
 import os
-import termios
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
@@ -169,74 +168,10 @@ async def test_shared_descriptors_that_others_made_non_blocking(pipes: Pipes) ->
     assert os.read(pipes.screen, 100) == b"y\n"
 
 
-# -- A person who types --------------------------------------------------------------------
-
-
-@pytest.fixture
-def pty() -> Iterator[tuple[int, int]]:
-    keyboard, terminal = os.openpty()
-    yield keyboard, terminal
-    os.close(keyboard)
-    os.close(terminal)
-
-
-def _echoes(file: int) -> bool:
-    return bool(termios.tcgetattr(file)[3] & termios.ECHO)
-
-
-async def test_a_password_is_not_echoed_by_a_terminal(pty: tuple[int, int], pipes: Pipes) -> None:
-    keyboard, file = pty
-    terminal = PlainTerminal(file, file, pipes.terminal._output)
-    assert terminal.interactive
-    async with trio.open_nursery() as nursery:
-
-        async def ask() -> None:
-            assert await terminal.ask("Password: ", secret=True) == "wise"
-
-        nursery.start_soon(ask)
-        await trio.testing.wait_all_tasks_blocked()
-        assert not _echoes(file)
-        assert os.read(pipes.screen, 100) == b"Password: "
-        os.write(keyboard, b"wise\n")
-    assert _echoes(file)
-    assert os.read(pipes.screen, 100) == b"\n"
-
-
-async def test_a_person_is_prompted(pty: tuple[int, int], pipes: Pipes) -> None:
-    keyboard, file = pty
-    terminal = PlainTerminal(file, file, pipes.terminal._output)
-    os.write(keyboard, b"yoda\nwhoelse\n")
-    assert await terminal.ask("Username: ") == "yoda"
-    assert await terminal.read_line() == "whoelse"
-    assert os.read(pipes.screen, 100) == b"Username: > "
-
-
-async def test_echo_comes_back_after_a_cancelled_question(
-    pty: tuple[int, int], pipes: Pipes
-) -> None:
-    _, file = pty
-    terminal = PlainTerminal(file, file, pipes.terminal._output)
-    with trio.move_on_after(0.01):
-        await terminal.ask("Password: ", secret=True)
-    assert _echoes(file)
-
-
-async def test_a_window_that_is_closed_at_a_question_is_the_end_of_the_input(pipes: Pipes) -> None:
+async def test_a_terminal_that_takes_no_output_can_be_left() -> None:
     keyboard, file = os.openpty()
-    terminal = PlainTerminal(file, file, pipes.terminal._output)
-    async with trio.open_nursery() as nursery:
-
-        async def ask() -> None:
-            assert await terminal.ask("Password: ", secret=True) is None
-
-        nursery.start_soon(ask)
-        await trio.testing.wait_all_tasks_blocked()
-        os.close(keyboard)
-    os.close(file)
-
-
-async def test_a_terminal_that_takes_no_output_can_be_left(pty: tuple[int, int]) -> None:
-    _, file = pty
     with trio.move_on_after(0.01) as scope:
-        await PlainTerminal(file, file, file).show([info("x" * 70)] * 10_000)
+        await PlainTerminal(file, file).show([info("x" * 70)] * 10_000)
     assert scope.cancelled_caught
+    os.close(keyboard)
+    os.close(file)

@@ -1,7 +1,12 @@
 """The client in a terminal: what is typed and shown there, and how it ends."""
 
+import signal
 import socket
+import subprocess
+import sys
 import time
+
+import pytest
 
 from .programs import HOST, INVALID, PASSWORDS, WELCOME
 from .stage import Stage
@@ -310,3 +315,68 @@ def test_ctrl_z_gives_the_terminal_back_and_fg_goes_on_with_the_line(chat: Stage
     assert shell.modes == modes
     shell.type("exit\r")
     assert shell.wait_for_exit() == 0
+
+
+# -- A terminal where nothing moves ------------------------------------------------------------
+
+
+def test_on_a_plain_terminal_what_arrives_gets_lines_of_its_own(chat: Stage) -> None:
+    hans = chat.open_terminal(*chat.client_command(HOST, str(chat.port), "--plain"))
+    hans.log_in("hans")
+    yoda = chat.log_in_pipe("yoda")
+    hans.wait_for("yoda logged in")
+    hans.type("message yoda Hel")
+    hans.wait_for_prompt("> message yoda Hel")
+    yoda.send("message hans first", "message hans second")
+    hans.wait_for("yoda: second")
+    hans.wait_for_prompt("> message yoda Hel")
+    hans.type("p\x7flo\r")
+    yoda.wait_for("hans: Hello")
+    assert b"\x1b" not in hans.received
+    hans.press_ctrl("c")
+    hans.ends(0, "> message yoda Hello", ">")
+
+
+# -- Whatever ends the process -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("options", [(), ("--plain",)])
+@pytest.mark.parametrize(
+    "number",
+    [
+        *(signal.SIGHUP, signal.SIGQUIT, signal.SIGALRM, signal.SIGUSR1, signal.SIGUSR2),
+        *(signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT),
+    ],
+    ids=lambda number: number.name,
+)
+def test_whatever_ends_it_the_terminal_is_as_before(
+    chat: Stage, number: signal.Signals, options: tuple[str, ...]
+) -> None:
+    hans = chat.open_terminal(*chat.client_command(HOST, str(chat.port), *options))
+    hans.log_in("hans")
+    assert hans.modes != hans.modes_before
+    hans.signal(number)
+    hans.wait_for_exit()
+    hans._watch.wait_until(
+        lambda: hans.modes == hans.modes_before, lambda: f"restored: {hans.modes}"
+    )
+    if not options:
+        for mode in (b"\x1b[?2004", b"\x1b[?1004"):  # pasted text is marked, the focus is told
+            hans._watch.wait_until(
+                lambda mode=mode: (
+                    hans.received.rindex(mode + b"l")  # type: ignore[misc]
+                    > hans.received.rindex(mode + b"h")
+                ),
+                lambda: "the modes of the screen to be given back",
+            )
+
+
+@pytest.mark.parametrize("module", ["trio_chat.client", "trio_chat"])
+def test_what_is_typed_is_hidden_before_anything_slow_is_imported(module: str) -> None:
+    command = [sys.executable, "-X", "importtime", "-m", module, "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    imported = [line.rpartition("|")[2].strip() for line in done.stderr.splitlines()]
+    # The line of a module comes when all that it imports has been imported.
+    early = imported[: imported.index("trio_chat.tty")]
+    assert not {"trio", "msgspec", "argparse", "ssl", "asyncio", "trio_chat.limits"} & set(early)
+    assert "trio" in imported

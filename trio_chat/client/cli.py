@@ -26,6 +26,7 @@ from .. import __version__, limits
 from ..errors import FailureError, UsageError
 from ..net import tcp, tls
 from ..text import clean_line, trim
+from ..tty import Tty
 from . import app, grammar, security, terminals
 from .console.alerts import Level
 from .files.transfers import FileOptions
@@ -39,19 +40,24 @@ from .terminals import STDERR, STDIN, STDOUT
 PASSWORD_VARIABLE = "TRIO_CHAT_PASSWORD"  # noqa: S105  # the name of one
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the client; return its exit status."""
+def main(argv: Sequence[str] | None = None, tty: Tty | None = None) -> int:
+    """Run the client; return its exit status.
+
+    Args:
+        argv: the arguments; those of the process unless given.
+        tty: the terminal of standard input, if somebody guards it already.
+    """
     _reserve_standard_files()
     status = 130
     try:
-        status = _run(sys.argv[1:] if argv is None else argv)
+        status = _run(sys.argv[1:] if argv is None else argv, tty)
     except* KeyboardInterrupt:  # before `app` watches for signals; perhaps out of a nursery
         pass
     _drop_unwritten_output()
     return status
 
 
-def _run(argv: Sequence[str]) -> int:
+def _run(argv: Sequence[str], tty: Tty | None = None) -> int:
     try:
         options = _parser().parse_args(argv)
         host = _parse_host(options.server_ip)
@@ -85,7 +91,7 @@ def _run(argv: Sequence[str]) -> int:
     warning = prepare(state_dir)
     if warning is not None:
         _complain(warning)
-    opener = terminals.Opener(style)
+    opener = terminals.Opener(style, tty)
     try:
         status = trio.run(
             app.run,
@@ -100,6 +106,8 @@ def _run(argv: Sequence[str]) -> int:
             reconnect_seconds,
         )
     except FailureError as error:
+        if tty is not None and options.command is None:
+            tty.drop_typed()  # or a shell would take it, and a password with it
         if options.json:
             _print(json_of([failure(str(error))]))
         else:

@@ -1,4 +1,4 @@
-"""The terminal of scripts: plain lines in and out, for pipes, files and dumb terminals.
+"""The terminal of scripts: plain lines in and out, for pipes and files.
 
 Rule: descriptors are used as they are. They may be shared with other programs, so nothing
 is set non-blocking; instead trio waits until a read or a small write can't block. What it
@@ -6,18 +6,15 @@ can't wait for (regular files, ``/dev/null``) never blocks for long. A terminal 
 it seems to, so a thread writes to it, which is abandoned if it is stuck and all is to end.
 
 A line is what ends in a newline, with or without a carriage return before it, or what is
-left at the end; a byte-order mark before it does not matter. Nothing is prompted or decorated,
-unless a person types: into a terminal that is too simple for `console`, or one whose output goes
-elsewhere. Then the terminal itself does the editing, and there is a prompt on ``prompt_file``.
+left at the end; a byte-order mark before it does not matter. Nothing is prompted or decorated.
 """
 
 from __future__ import annotations
 
 import os
 import select
-import termios
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 
 import trio
 
@@ -26,7 +23,7 @@ from ..errors import UsageError
 from ..text import BOM
 from .notice import Notice, text_of
 from .status import Status
-from .terminal import PROMPT, TerminalGone
+from .terminal import TerminalGone
 
 Compose = Callable[[Sequence[Notice]], str]
 """Makes of notices what is written, each line with its newline."""
@@ -38,24 +35,16 @@ class PlainTerminal:
     Args:
         input_file: to read from.
         output_file: to show lines on.
-        prompt_file: to prompt a person on; none if there is no person.
         compose: makes of notices what is written.
     """
 
+    interactive = False
     shows_status = False
 
-    def __init__(
-        self,
-        input_file: int,
-        output_file: int,
-        prompt_file: int | None = None,
-        compose: Compose = text_of,
-    ) -> None:
-        self.interactive = prompt_file is not None
+    def __init__(self, input_file: int, output_file: int, compose: Compose = text_of) -> None:
         self._compose = compose
         self._input = input_file
         self._output = output_file
-        self._prompt = prompt_file
         self._unread = bytearray()
         self._skipping = False
         self._ended = False
@@ -63,17 +52,9 @@ class PlainTerminal:
         self._turn = trio.StrictFIFOLock()
 
     async def ask(self, prompt: str, *, secret: bool = False) -> str | None:
-        if not secret or not os.isatty(self._input):
-            await self._write_prompt(prompt)
-            return await self._next_line()
-        with _echo_off(self._input):  # before anybody can see that it is time to type
-            await self._write_prompt(prompt)
-            line = await self._next_line()
-        await self._write_prompt("\n")  # the one that was typed was not echoed
-        return line
+        return await self._next_line()
 
     async def read_line(self) -> str | None:
-        await self._write_prompt(PROMPT)
         return await self._next_line()
 
     def status(self, status: Status) -> None:
@@ -81,12 +62,7 @@ class PlainTerminal:
 
     async def show(self, notices: Sequence[Notice]) -> None:
         async with self._turn:
-            await _write(self._output, self._compose(notices))
-
-    async def _write_prompt(self, prompt: str) -> None:
-        if self._prompt is not None:
-            async with self._turn:
-                await _write(self._prompt, prompt)
+            await write(self._output, self._compose(notices))
 
     async def _next_line(self) -> str | None:
         """Cut the next line off what was read.
@@ -106,7 +82,7 @@ class PlainTerminal:
                     return None
                 end = searched
                 break
-            data = await _read(self._input)
+            data = await read(self._input)
             self._ended = not data
             self._unread += data
         line = bytes(self._unread[:end])
@@ -116,7 +92,7 @@ class PlainTerminal:
     def _decode(self, line: bytes) -> str:
         skipped, self._skipping = self._skipping, False
         if skipped or len(line) > limits.LINE_BYTES_MAX:
-            raise UsageError(f"Error. A line can have at most {limits.LINE_BYTES_MAX} bytes")
+            raise line_too_long()
         # What is not UTF-8 becomes lone surrogates, which the grammar explains.
         text = line.removesuffix(b"\r").decode(errors="surrogateescape")
         return text.removeprefix(BOM)  # at the beginning of each file that was joined to this
@@ -124,13 +100,15 @@ class PlainTerminal:
 
 @asynccontextmanager
 async def open_plain(
-    input_file: int,
-    output_file: int,
-    prompt_file: int | None = None,
-    compose: Compose = text_of,
+    input_file: int, output_file: int, compose: Compose = text_of
 ) -> AsyncGenerator[PlainTerminal, None]:
     """A `PlainTerminal`; it leaves the descriptors open."""
-    yield PlainTerminal(input_file, output_file, prompt_file, compose)
+    yield PlainTerminal(input_file, output_file, compose)
+
+
+def line_too_long() -> UsageError:
+    """What is said of a line that nobody could have meant to type."""
+    return UsageError(f"Error. A line can have at most {limits.LINE_BYTES_MAX} bytes")
 
 
 async def _wait(wait: Callable[[int], Awaitable[None]], file: int) -> None:
@@ -140,7 +118,7 @@ async def _wait(wait: Callable[[int], Awaitable[None]], file: int) -> None:
         await trio.lowlevel.checkpoint()
 
 
-async def _read(file: int) -> bytes:
+async def read(file: int) -> bytes:
     """The next bytes; none at the end, or if the input is gone."""
     try:
         while True:
@@ -153,16 +131,21 @@ async def _read(file: int) -> bytes:
         return b""
 
 
-async def _write(file: int, text: str) -> None:
+async def write(file: int, text: str) -> None:
+    """Write a text, whatever kind of file it is.
+
+    Raises:
+        TerminalGone: if nobody can read it any more.
+    """
     data = memoryview(text.encode(errors="replace"))
-    write = _write_in_thread if os.isatty(file) else _write_here
+    write_part = _write_in_thread if os.isatty(file) else _write_here
     try:
         while data:
             await _wait(trio.lowlevel.wait_writable, file)
             # A pipe that is writable takes so much without blocking.
             part = data[: select.PIPE_BUF]
             try:
-                data = data[await write(file, part) :]
+                data = data[await write_part(file, part) :]
             except BlockingIOError:
                 continue
     except OSError:
@@ -175,17 +158,3 @@ async def _write_here(file: int, data: memoryview) -> int:
 
 async def _write_in_thread(file: int, data: memoryview) -> int:
     return await trio.to_thread.run_sync(os.write, file, data, abandon_on_cancel=True)
-
-
-@contextmanager
-def _echo_off(file: int) -> Iterator[None]:
-    """Let a terminal not show what is typed into it."""
-    before = termios.tcgetattr(file)
-    silent = termios.tcgetattr(file)
-    silent[3] &= ~termios.ECHO
-    termios.tcsetattr(file, termios.TCSADRAIN, silent)
-    try:
-        yield
-    finally:
-        with suppress(termios.error):  # there may be no terminal any more
-            termios.tcsetattr(file, termios.TCSANOW, before)  # it may take no output for ever

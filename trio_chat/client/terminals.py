@@ -11,6 +11,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from ..tty import Tty
 from .console.alerts import Level
 from .console.layout import Layout
 from .console.palette import palette_for
@@ -18,6 +19,7 @@ from .notice import Notice, json_of, text_of, text_with_hints
 from .plain import Compose, open_plain
 from .prepared import Answers, PreparedTerminal
 from .terminal import Terminal
+from .typed import open_typed
 
 STDIN, STDOUT, STDERR = 0, 1, 2
 
@@ -60,10 +62,16 @@ class Style(Struct, frozen=True):
 
 
 class Opener:
-    """Opens a terminal in some style."""
+    """Opens a terminal in some style.
 
-    def __init__(self, style: Style) -> None:
+    Args:
+        style: what was asked for.
+        tty: the terminal of standard input; none if there is none, or nobody guards it yet.
+    """
+
+    def __init__(self, style: Style, tty: Tty | None = None) -> None:
         self._style = style
+        self._tty = tty
         self._prepared: PreparedTerminal | None = None
 
     @property
@@ -75,28 +83,40 @@ class Opener:
     @asynccontextmanager
     async def open(self) -> AsyncGenerator[Terminal, None]:
         """The terminal, until it is not needed any more."""
-        async with _choose(self._style) as terminal:
+        tty = self._tty
+        if tty is None and os.isatty(STDIN):
+            tty = Tty(STDIN)
+        async with _choose(self._style, tty) as terminal:
             self._prepared = PreparedTerminal(terminal, self._style.answers)
             yield self._prepared
 
 
-def _choose(style: Style) -> AbstractAsyncContextManager[Terminal]:
-    if style.json:
-        return open_plain(STDIN, STDOUT, STDERR if os.isatty(STDIN) else None, json_of)
-    compose = _coloured() if style.colour is Colour.ALWAYS else text_of
-    if not os.isatty(STDIN):
+def _choose(style: Style, tty: Tty | None) -> AbstractAsyncContextManager[Terminal]:
+    compose = _compose_for(style, is_person=tty is not None)
+    if tty is None:
         return open_plain(STDIN, STDOUT, compose=compose)
+    # Of a person the output may go elsewhere, or must not move.
     is_screen = os.isatty(STDOUT) and os.environ.get("TERM", "dumb") not in ("dumb", "unknown", "")
-    if is_screen and not style.plain and style.answers.commands is None:
+    is_plain = style.json or style.plain or style.answers.commands is not None
+    if is_screen and not is_plain:
         from .console.console import Look, open_console  # costs more time than all the rest
 
         colour = style.colour.suits(os.environ)
-        return open_console(Look(colour, style.timestamps, style.alerts, style.history))
-    # A person types, but the output goes elsewhere, or must not move.
-    prompt_file = STDOUT if os.isatty(STDOUT) else STDERR
-    return open_plain(
-        STDIN, STDOUT, prompt_file, text_with_hints if compose is text_of else compose
-    )
+        return open_console(Look(colour, style.timestamps, style.alerts, style.history), tty)
+    if style.answers.commands is None:
+        tty.silence()
+    else:
+        tty.restore()  # what is typed now is for others
+    prompt_file = STDOUT if os.isatty(STDOUT) and not style.json else STDERR
+    return open_typed(tty, STDIN, STDOUT, prompt_file, compose)
+
+
+def _compose_for(style: Style, *, is_person: bool) -> Compose:
+    if style.json:
+        return json_of
+    if style.colour is Colour.ALWAYS:
+        return _coloured()
+    return text_with_hints if is_person else text_of
 
 
 def _coloured() -> Compose:

@@ -18,11 +18,12 @@ from trio.testing import MockClock
 
 from tests.client.scripted import SECONDS_MAX, WELCOME, ScriptedServer
 from trio_chat.client.console.console import PATIENCE_SECONDS, Look, open_console
-from trio_chat.client.console.keys import FOCUS_OFF
+from trio_chat.client.console.toolbar import toolbar
 from trio_chat.client.render import info
-from trio_chat.client.status import Status
+from trio_chat.client.status import Line, Status
 from trio_chat.client.terminal import TerminalGone
 from trio_chat.protocol import messages as wire
+from trio_chat.tty import FOCUS_OFF, Tty
 
 from .window import Window, close, open_stage
 
@@ -31,7 +32,7 @@ HELP = "'help' lists the commands"
 WIDTHS = (40, 80, 200)
 """The columns of a narrow, a usual and a wide window."""
 
-CTRL_C, CTRL_D, CTRL_E, CTRL_R, CTRL_U = "\x03", "\x04", "\x05", "\x12", "\x15"
+CTRL_C, CTRL_D, CTRL_E, CTRL_L, CTRL_R, CTRL_U = "\x03", "\x04", "\x05", "\x0c", "\x12", "\x15"
 ENTER, TAB, UP, RIGHT = "\r", "\t", "\x1b[A", "\x1b[C"
 FOCUS_IN, FOCUS_OUT = "\x1b[I", "\x1b[O"
 
@@ -431,6 +432,32 @@ async def test_the_name_may_be_given_before(tmp_path: Path) -> None:
         assert window.lines[0] == "Password:"
 
 
+async def test_ctrl_c_clears_what_was_typed_and_then_leaves(tmp_path: Path) -> None:
+    async with open_stage(tmp_path) as (window, server):
+        window.type(f"hans{CTRL_C}")
+        await window.see_last("Username:")
+        await _log_in(window, server)
+        window.type("message hans half typed")
+        await window.see_last("> message hans half typed")
+        window.type(CTRL_C)
+        await window.see_last(">")
+        window.type(f"broadcast whole{ENTER}{CTRL_C}")
+        broadcast = await server.expect(wire.Broadcast)
+        assert broadcast.text == "whole"
+        server.say(wire.Sent(broadcast.id, complete=True))
+        await server.expect(wire.Logout)
+
+
+@pytest.mark.parametrize("columns", WIDTHS)
+async def test_ctrl_l_clears_the_screen_and_keeps_the_line(tmp_path: Path, columns: int) -> None:
+    async with open_stage(tmp_path, columns=columns) as (window, server):
+        await _log_in(window, server)
+        await window.see_toolbar(toolbar(Status("yoda", Line.CLEAR, ()), columns))
+        window.type(f"half typed{CTRL_L}")
+        await window.wait_until(lambda: window.visible == ["> half typed"])
+        await window.see_toolbar(toolbar(Status("yoda", Line.CLEAR, ()), columns))
+
+
 @contextmanager
 def _terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[int, int]]:
     """The standard files, which are a terminal now: its keyboard's end and its own."""
@@ -448,8 +475,8 @@ async def test_what_can_not_be_laid_out_does_not_count_as_shown(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Or it would be acknowledged, and lost."""
-    with _terminal(monkeypatch):
-        async with open_console(Look()) as console:
+    with _terminal(monkeypatch) as (_, terminal):
+        async with open_console(Look(), Tty(terminal)) as console:
             await console.show([info("fine")])
             monkeypatch.delattr(console, "_layout")
             with pytest.raises(TerminalGone):
@@ -469,7 +496,7 @@ async def test_a_terminal_that_takes_no_output_can_be_left(
 ) -> None:
     with _terminal(monkeypatch) as (keyboard, terminal):
         before = termios.tcgetattr(terminal)
-        async with open_console(Look()) as console:
+        async with open_console(Look(), Tty(terminal)) as console:
             with trio.move_on_after(1) as scope:
                 async with trio.open_nursery() as nursery:
                     if has_prompt:
@@ -490,8 +517,8 @@ async def test_a_terminal_that_takes_no_output_can_be_left(
 async def test_only_the_latest_status_waits_for_a_slow_terminal(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    with _terminal(monkeypatch):
-        async with open_console(Look()) as console:
+    with _terminal(monkeypatch) as (_, terminal):
+        async with open_console(Look(), Tty(terminal)) as console:
             taken: list[Status] = []
             take = console._take_status
 

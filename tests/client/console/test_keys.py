@@ -1,20 +1,30 @@
-"""Keys at a prompt of prompt_toolkit, without a terminal; with one, they are in `test_console`."""
+"""Keys at a prompt of prompt_toolkit, without a client; with one, they are in `test_console`."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import signal
+import tty as modes
 
 import pytest
 from prompt_toolkit import PromptSession
+from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
 from prompt_toolkit.buffer import Buffer
-from prompt_toolkit.input import create_pipe_input
+from prompt_toolkit.history import InMemoryHistory
+from prompt_toolkit.input.ansi_escape_sequences import ANSI_SEQUENCES
+from prompt_toolkit.key_binding.key_processor import KeyProcessor
+from prompt_toolkit.keys import Keys
 from prompt_toolkit.output import DummyOutput
 
+from trio_chat.client.console.keyboard import Keyboard
 from trio_chat.client.console.keys import Question, key_bindings
+from trio_chat.tty import Tty
 
 SEVERAL = "\x1b[200~one\r  two\r\x1b[201~"
+HISTORY = ("broadcast one", "message yoda two", "/quit")
+LEFT, RIGHT, UP, DOWN, HOME, END = (f"\x1b[{letter}" for letter in "DCABHF")
+CTRL_LEFT, CTRL_RIGHT = "\x1b[1;5D", "\x1b[1;5C"
 
 
 class Prompt:
@@ -23,24 +33,58 @@ class Prompt:
     def __init__(self) -> None:
         self.question = Question()
         self.focus: list[bool] = []
+        self.ended = False
 
     def _complete(self, buffer: Buffer) -> None:
         buffer.insert_text("completed")
 
-    def enter(self, keys: str, lines: int = 1) -> list[str]:
-        """Press keys; return so many lines as were entered."""
+    def enter(self, *keys: str, lines: int = 1, secret: bool = False) -> list[str]:
+        """Press keys, those of one argument at once; return so many lines as were entered."""
 
         async def run() -> list[str]:
-            with create_pipe_input() as keyboard:
+            keyboard, terminal = os.openpty()
+            modes.setraw(terminal)
+            with os.fdopen(terminal) as stdin:
                 session: PromptSession[str] = PromptSession(
-                    input=keyboard,
+                    input=Keyboard(stdin, Tty(terminal)),
                     output=DummyOutput(),
-                    key_bindings=key_bindings(self.question, self._complete, self.focus.append),
+                    history=InMemoryHistory(HISTORY),
+                    auto_suggest=AutoSuggestFromHistory(),
                 )
-                keyboard.send_text(keys)
-                return [await session.prompt_async() for _ in range(lines)]
+                bindings = key_bindings(
+                    self.question,
+                    self._complete,
+                    self.focus.append,
+                    secret=secret,
+                    remembers=not secret,
+                )
+                session.app.key_processor = KeyProcessor(bindings)
+                session.app.ttimeoutlen = 0.01
+                typing = asyncio.create_task(self._type(session, keyboard, keys))
+                try:
+                    return [await session.prompt_async() for _ in range(lines)]
+                except EOFError:
+                    self.ended = True
+                    return []
+                finally:
+                    typing.cancel()
+                    os.close(keyboard)
 
-        return asyncio.run(asyncio.wait_for(run(), 20))
+        return asyncio.run(asyncio.wait_for(run(), 10))
+
+    async def _type(
+        self, session: PromptSession[str], keyboard: int, keys: tuple[str, ...]
+    ) -> None:
+        """Press keys, and wait until what was pressed at once has been taken."""
+        for at_once in keys:
+            taken = asyncio.Event()
+
+            def notice(_: object, taken: asyncio.Event = taken) -> None:
+                taken.set()
+
+            session.app.key_processor.after_key_press += notice
+            os.write(keyboard, at_once.encode())
+            await taken.wait()
 
 
 def test_tab_completes() -> None:
@@ -53,76 +97,140 @@ def test_the_focus_is_told_and_no_key() -> None:
     assert prompt.focus == [False, True]
 
 
-def test_ctrl_c_gives_up_a_line_and_then_is_a_signal(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def signals(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """What was sent to whom."""
     sent: list[tuple[int, int]] = []
     monkeypatch.setattr(os, "kill", lambda process, number: sent.append((process, number)))
-    assert Prompt().enter("half typed\x03x\r") == ["x"]
-    assert sent == []
-    assert Prompt().enter("half typed\x03\x03x\r") == ["x"]
-    assert sent == [(os.getpid(), signal.SIGINT)]
+    return sent
 
 
-def test_ctrl_z_stops_all_that_the_shell_has_started(monkeypatch: pytest.MonkeyPatch) -> None:
-    sent: list[tuple[int, int]] = []
-    monkeypatch.setattr(os, "kill", lambda process, number: sent.append((process, number)))
-    assert Prompt().enter("x\x1ay\r") == ["xy"]
-    assert sent == [(0, signal.SIGTSTP)]
+INTERRUPT = (os.getpid(), signal.SIGINT)
+
+
+# -- Keys that surprise nobody ---------------------------------------------------------------
+
+_USED = {
+    *(Keys.Left, Keys.Right, Keys.Up, Keys.Down, Keys.Home, Keys.End, Keys.Delete, Keys.Backspace),
+    *(Keys.ShiftLeft, Keys.ShiftRight, Keys.ShiftHome, Keys.ShiftEnd, Keys.ShiftDelete),
+    *(Keys.ControlLeft, Keys.ControlRight, Keys.ControlHome, Keys.ControlEnd, Keys.ControlDelete),
+    *(Keys.ControlShiftLeft, Keys.ControlShiftRight, Keys.ControlShiftHome, Keys.ControlShiftEnd),
+    *(Keys.ControlA, Keys.ControlB, Keys.ControlC, Keys.ControlD, Keys.ControlE, Keys.ControlF),
+    *(Keys.ControlK, Keys.ControlL, Keys.ControlN, Keys.ControlP, Keys.ControlR, Keys.ControlU),
+    *(Keys.ControlW, Keys.ControlY, Keys.ControlZ, Keys.ControlUnderscore),
+    *(Keys.ControlI, Keys.ControlJ, Keys.ControlM, Keys.BracketedPaste),
+    *((Keys.Escape, Keys.Left), (Keys.Escape, Keys.Right)),
+}
+
+UNUSED = [
+    sequence for sequence, key in ANSI_SEQUENCES.items() if key not in _USED and sequence != "\x1b"
+]
+ALT = [f"\x1b{chr(code)}" for code in range(1, 127) if chr(code) not in "\x08\x1b[O]PX^_bdf"]
+MOUSE = ["\x1b[<64;10;5M", "\x1b[<0;1;1m", "\x1b[M`!!", "\x1b[M###", "\x1b[64;10;5M"]
+UNKNOWN = [
+    *("\x1b[25;3~", "\x1b[27;5;9~", "\x1b[97;5u", "\x1b[57441;2:3u", "\x1bO5P", "\x1b\x1b[5~"),
+    *("\x1b[12;40R", "\x1b[?1;2c", "\x1b[>41;354;0c", "\x1b]11;rgb:0000/ffff/0000\x1b\\"),
+    *("\x1b]52;c;aGk=\x07", "\x1bP>|xterm(354)\x1b\\", "\x1b[200$y", "\x1b[[A"),
+]
+
+
+@pytest.mark.parametrize("sequences", [UNUSED, ALT, MOUSE, UNKNOWN])
+def test_keys_without_a_meaning_do_nothing(sequences: list[str]) -> None:
+    assert len(sequences) > 4
+    line = "".join(f"{number}," for number in range(len(sequences)))
+    keys = "".join(f"{number},{sequence}" for number, sequence in enumerate(sequences))
+    assert Prompt().enter(f"{keys}\r") == [line]
 
 
 @pytest.mark.parametrize(
-    "key",
+    ("keys", "line"),
     [
-        pytest.param("\x1b[5~", id="PageUp"),
-        pytest.param("\x1b[6~", id="PageDown"),
-        pytest.param("\x1b1", id="Alt-1"),
-        pytest.param("\x1b5", id="Alt-5"),
-        pytest.param("\x1b-", id="Alt-minus"),
-        pytest.param("\x1b#", id="Alt-#"),
-        pytest.param("\x1b.", id="Alt-."),
-        pytest.param("\x1b<", id="Alt-<"),
-        pytest.param("\x1bx", id="Alt-x"),
-        pytest.param("\x1bä", id="Alt-ä"),
-        pytest.param("\x0f", id="Ctrl-O"),
-        pytest.param("\x11", id="Ctrl-Q"),
-        pytest.param("\x16", id="Ctrl-V"),
-        pytest.param("\x00", id="Ctrl-Space"),
-        pytest.param("\x18(", id="Ctrl-X ("),
-        pytest.param("\x18e", id="Ctrl-X e"),
-        pytest.param("\x18\x05", id="Ctrl-X Ctrl-E"),
-        pytest.param("\x1bOP", id="F1"),
-        pytest.param("\x1b[24;5~", id="Ctrl-F12"),
-        pytest.param("\x1b[2~", id="Insert"),
-        pytest.param("\x1b[33;7~", id="a key that nobody knows"),
-        pytest.param("\x1b[57417;3u", id="a key of another protocol"),
-        pytest.param("\x1bOj", id="a key of the number pad"),
-        pytest.param("\x1b[M !!", id="the mouse"),
-        pytest.param("\x1b[<64;3;4M", id="the wheel"),
+        (f"{HOME}X", "Xone two three"),
+        (f"{HOME}{END}X", "one two threeX"),
+        (f"{LEFT}{LEFT}{RIGHT}X", "one two threXe"),
+        ("\x1b[1;2DX", "one two threXe"),
+        (f"{CTRL_LEFT}X", "one two Xthree"),
+        (f"{CTRL_LEFT * 3}{CTRL_RIGHT}X", "oneX two three"),
+        ("\x1bb\x1bbX", "one Xtwo three"),
+        ("\x1b[1;3DX", "one two Xthree"),
+        (f"{HOME}\x1bfX", "oneX two three"),
+        ("\x17X", "one two X"),
+        ("-four\x1b\x7fX", "one two three-X"),
+        (f"{HOME}\x1bdX", "X two three"),
+        (f"{HOME}\x1b[3;5~X", "X two three"),
+        (f"{HOME}\x1b[3~X", "Xne two three"),
+        (f"{HOME}\x04X", "Xne two three"),
+        ("\x04X", "one two threeX"),
+        ("\x7f\x08X", "one two thrX"),
+        (f"{CTRL_LEFT}\x15X", "Xthree"),
+        (f"{CTRL_LEFT}\x0bX", "one two X"),
+        (f"{CTRL_LEFT}\x0b{HOME}\x19X", "threeXone two "),
+        ("\x17\x1fX", "one two threeX"),
+        ("\x0cX", "one two threeX"),
+        (UP, "/quit"),
+        (f"{UP}{UP}X", "message yoda twoX"),
+        (f"{UP}{UP}{DOWN}{DOWN}X", "one two threeX"),
+        ("\x10\x10\x0e", "/quit"),
+        ("\x12yoda\rX", "message Xyoda two"),
+        ("\x15\x12o\x12\x12\x13\rX", "message yXoda two"),
+        ("\x12yoda\x07X", "one two threeX"),
+        ("\x12yoda\x03X", "one two threeX"),
     ],
 )
-def test_keys_that_have_no_use_change_nothing(key: str) -> None:
+def test_keys_that_edit_do_it_as_in_a_shell(keys: str, line: str) -> None:
+    assert Prompt().enter(f"one two three{keys}", "\r") == [line]
+
+
+def test_esc_is_no_alt_and_leaves_a_search() -> None:
+    assert Prompt().enter("a", "\x1b", "b\r") == ["ab"]
+    assert Prompt().enter("one", "\x12yoda", "\x1b", "X\r") == ["oneX"]
+
+
+def test_only_the_arrow_takes_a_suggestion() -> None:
+    assert Prompt().enter("message y", f"{RIGHT}", "\r") == ["message yoda two"]
+    for key in (END, "\x05", CTRL_RIGHT, "\x1bf", "\t\x7f"):
+        assert not Prompt().enter("message y", f"{key}", "\r")[0].endswith("two")
+
+
+def test_ctrl_c_clears_a_line_and_is_a_signal_on_an_empty_one(
+    signals: list[tuple[int, int]],
+) -> None:
+    assert Prompt().enter("half typ\x03whoelse\r") == ["whoelse"]
+    assert signals == []
+    assert Prompt().enter("half typ\x03\x03x\r") == ["x"]
+    assert signals == [INTERRUPT]
+
+
+def test_ctrl_y_brings_back_what_ctrl_c_cleared() -> None:
+    assert Prompt().enter("half typ\x03\x19ed\r") == ["half typed"]
+
+
+def test_after_ctrl_c_the_history_begins_at_its_end() -> None:
+    assert Prompt().enter(f"{UP}{UP}!", "\x03", UP, "\r") == ["/quit"]
+
+
+def test_ctrl_c_at_a_password_is_a_signal(signals: list[tuple[int, int]]) -> None:
+    """Nobody sees whether there is something to clear."""
+    Prompt().enter("wis\x03\r", secret=True)
+    assert signals == [INTERRUPT]
+
+
+def test_a_password_can_not_get_into_a_search_which_would_show_it() -> None:
+    assert Prompt().enter("wi\x12se\r", secret=True) == ["wise"]
+
+
+def test_ctrl_z_stops_the_job(signals: list[tuple[int, int]]) -> None:
+    assert Prompt().enter("a\x1ab\r") == ["ab"]
+    assert signals == [(0, signal.SIGTSTP)]
+
+
+def test_ctrl_d_on_an_empty_line_is_the_end() -> None:
     prompt = Prompt()
-    assert prompt.enter(f"said before\rab{key}c\rd\r", lines=3) == ["said before", "abc", "d"]
+    assert prompt.enter("ab\x7f\x7f\x04") == []
+    assert prompt.ended
 
 
-@pytest.mark.parametrize(
-    ("keys", "entered"),
-    [
-        ("one two\x17three", "one three"),  # Ctrl-W
-        ("one two\x1b[1;5Dx", "one xtwo"),  # Ctrl-Left
-        ("one two\x1b[1;3Dx", "one xtwo"),  # Alt-Left
-        ("one two\x1b[1;3D\x1b[1;3D\x1b[1;3Cx", "onex two"),  # Alt-Right
-        ("one two\x1bbx", "one xtwo"),  # Alt-B
-        ("one two\x1b\x7fx", "one x"),  # Alt-Backspace
-        ("one\x1b[Hx", "xone"),  # Home
-        ("one\x1b[H\x1b[Fx", "onex"),  # End
-        ("one\x15x", "x"),  # Ctrl-U
-        ("one\x01\x0bx", "x"),  # Ctrl-A, Ctrl-K
-        ("one\x0cx", "onex"),  # Ctrl-L
-        ("one\x1b\x1b[Hx", "xone"),  # Esc, then Home
-    ],
-)
-def test_keys_that_are_pressed_by_reflex_do_what_is_meant(keys: str, entered: str) -> None:
-    assert Prompt().enter(f"{keys}\r") == [entered]
+# -- Pasting -------------------------------------------------------------------------------
 
 
 def test_commands_that_are_pasted_are_entered() -> None:

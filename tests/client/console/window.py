@@ -31,7 +31,13 @@ def _words_of(row: str) -> str:
 
 
 class Window:
-    """A client in a terminal: keys go in, and what stands on the screen can be waited for."""
+    """A client in a terminal: keys go in, and what stands on the screen can be waited for.
+
+    Attributes:
+        process: the client.
+        port: of its server.
+        output: all that it has written.
+    """
 
     def __init__(
         self, keyboard: int, terminal: int, process: trio.Process, columns: int, port: int

@@ -18,16 +18,15 @@ end. Whoever wants to leave waits `PATIENCE_SECONDS` for it; then the thread is 
 with the process.
 
 Ctrl-C on an empty line becomes the signal that it is without a prompt; `chat` watches for it.
-Ctrl-Z, too, becomes its signal: the thread gives the terminal back before the process stops, and
-takes it again when it goes on (`give_back`). While no prompt is open the keyboard is
-silent, so nothing typed ahead, such as a password, appears on the screen.
+Ctrl-Z becomes its signal, too: the thread clears its prompt away before the process stops, and
+draws it again when it goes on (`put_away`). While no prompt is open the keyboard is silent, so
+nothing typed ahead, such as a password, appears on the screen.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import sys
 import threading
 import time
@@ -46,20 +45,23 @@ from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
 from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.formatted_text import FormattedText
 from prompt_toolkit.history import DummyHistory, History
-from prompt_toolkit.input.vt100 import Vt100Input
+from prompt_toolkit.key_binding.key_processor import KeyProcessor
 from prompt_toolkit.layout.processors import Processor, Transformation, TransformationInput
 from prompt_toolkit.output import ColorDepth
 from prompt_toolkit.output.vt100 import Vt100_Output
 from prompt_toolkit.styles import Style
 
+from ...tty import FOCUS_OFF, FOCUS_ON, Tty
+from ..job_control import follow_job_control
 from ..notice import Notice
+from ..sequences import ESCAPE_SECONDS
 from ..status import Status
 from ..terminal import PROMPT, TerminalGone
 from .alerts import Alerts, Level
 from .completion import complete
 from .history import LineHistory
-from .keyboard import Keyboard, silent_keyboard
-from .keys import FOCUS_OFF, FOCUS_ON, Question, key_bindings
+from .keyboard import Keyboard
+from .keys import Question, key_bindings
 from .layout import Layout, in_columns
 from .palette import NoPalette, Palette, palette_for
 from .toolbar import toolbar
@@ -100,7 +102,7 @@ class Console:
     interactive = True
     shows_status = True
 
-    def __init__(self, look: Look) -> None:
+    def __init__(self, look: Look, tty: Tty) -> None:
         # Not `sys.stdout` itself, which the interpreter can't flush at its end if a thread that
         # is stuck holds it.
         output = open(sys.stdout.fileno(), "w", encoding=sys.stdout.encoding, closefd=False)  # noqa: SIM115
@@ -114,25 +116,35 @@ class Console:
             palette = palette_for(os.environ.get("TERM", ""), os.environ.get("COLORTERM", ""))
         self._layout = Layout(palette, timestamps=look.timestamps)
         self._alerts = Alerts(look.alerts, os.environ)
-        keyboard = Vt100Input(sys.stdin)
-        keys = key_bindings(self._question, self._complete, self._focus)
+        self._tty = tty
+        keyboard = Keyboard(sys.stdin, tty)
         style = Style.from_dict(_STYLE if look.colour else _STYLE_WITHOUT_COLOUR)
 
-        def session(history: History, *processors: Processor) -> PromptSession[str]:
-            return PromptSession(
+        def session(history: History, *, secret: bool = False) -> PromptSession[str]:
+            made = PromptSession[str](
                 input=keyboard,
                 output=self._screen,
                 history=history,
-                key_bindings=keys,
-                input_processors=list(processors),
+                input_processors=[_Hide()] if secret else [],
                 style=style,
                 color_depth=None if look.colour else ColorDepth.DEPTH_1_BIT,
             )
+            keys = key_bindings(
+                self._question,
+                self._complete,
+                self._focus,
+                secret=secret,
+                remembers=history is self._history,
+            )
+            # Instead of the bindings that prompt_toolkit has, and not beside them.
+            made.app.key_processor = KeyProcessor(keys)
+            made.app.ttimeoutlen = ESCAPE_SECONDS
+            return made
 
         self._history = LineHistory(look.history)
         self._lines = session(self._history)
         self._answers = session(DummyHistory())
-        self._secrets = session(DummyHistory(), _Hide())
+        self._secrets = session(DummyHistory(), secret=True)
         self._secrets.bottom_toolbar = _LOGIN_HINT
         if look.colour:  # or a suggestion would look as if it had been typed
             self._lines.auto_suggest = AutoSuggestFromHistory()
@@ -143,6 +155,8 @@ class Console:
         # Made here and run in the thread: what is asked of it sooner waits for it.
         self._loop = asyncio.new_event_loop()
         self._stopped = asyncio.Event()
+        self._may_draw = threading.Event()
+        self._may_draw.set()
 
     async def ask(self, prompt: str, *, secret: bool = False) -> str | None:
         return await self._prompt(self._secrets if secret else self._answers, prompt)
@@ -205,38 +219,45 @@ class Console:
 
         return report
 
+    async def put_away(self) -> None:
+        """Leave the screen to others, and draw nothing before `bring_back`.
+
+        Whoever stops this process waits for that, but not long: a terminal may take no output.
+        """
+        finished = trio.Event()
+        report = self._report_to(finished)
+        self._may_draw.clear()
+
+        def put_away() -> None:
+            self._write(FOCUS_OFF + _PASTE_OFF, draw_again=False)
+            report()
+            self._may_draw.wait()
+
+        self._loop.call_soon_threadsafe(put_away)
+        try:
+            with trio.move_on_after(PATIENCE_SECONDS):
+                await finished.wait()
+        finally:
+            if not finished.is_set():
+                self._may_draw.set()
+
+    async def bring_back(self) -> None:
+        """Use the screen again."""
+        self._may_draw.set()
+        self._loop.call_soon_threadsafe(self._bring_back)
+        await trio.lowlevel.checkpoint()
+
     # -- In the thread -----------------------------------------------------------------------
 
     def run_thread(self) -> None:
         """Serve the other methods until `stop`."""
         self._loop.set_exception_handler(self._handle_failure)
+        self._tty.uses_screen = True  # first, since the process may be killed at any moment
         self._write(FOCUS_ON)
         with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
             runner.run(self._stopped.wait())
         self._write(FOCUS_OFF)
-
-    @asynccontextmanager
-    async def give_back(self, keyboard: Keyboard) -> AsyncGenerator[None, None]:
-        """Leave the terminal to the shell, and draw nothing, until the context ends."""
-        given, taken, ended = trio.Event(), trio.Event(), threading.Event()
-        report_given, report_taken = self._report_to(given), self._report_to(taken)
-
-        def hold() -> None:
-            self._write(FOCUS_OFF + _PASTE_OFF, draw_again=False)
-            keyboard.give_back()
-            report_given()
-            ended.wait()
-            keyboard.take_again()
-            self._write(FOCUS_ON + (_PASTE_ON if self._running_app() else ""))
-            report_taken()
-
-        self._loop.call_soon_threadsafe(hold)
-        try:
-            await given.wait()
-            yield
-        finally:
-            ended.set()
-        await taken.wait()
+        self._tty.uses_screen = False
 
     def stop(self) -> float:
         """Let the thread end, and say by when it has; no other call may be under way."""
@@ -321,6 +342,9 @@ class Console:
         except OSError:
             self._gone = True
 
+    def _bring_back(self) -> None:
+        self._write(FOCUS_ON + (_PASTE_ON if self._running_app() else ""))
+
     def _focus(self, focused: bool) -> None:
         self._layout.focus(focused=focused)
 
@@ -360,9 +384,9 @@ class _Screen(Vt100_Output):
 
 
 @asynccontextmanager
-async def open_console(look: Look) -> AsyncGenerator[Console, None]:
-    """A `Console` on standard input and output, which must be terminals."""
-    console = Console(look)
+async def open_console(look: Look, tty: Tty) -> AsyncGenerator[Console, None]:
+    """A `Console` on standard input and output, which must be this terminal."""
+    console = Console(look, tty)
     patience = trio.CancelScope(shield=True)
 
     async def run_thread() -> None:
@@ -371,27 +395,18 @@ async def open_console(look: Look) -> AsyncGenerator[Console, None]:
                 console.run_thread, thread_name="console", abandon_on_cancel=True
             )
 
-    with silent_keyboard(sys.stdin.fileno()) as keyboard:
+    tty.silence()
+    try:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(run_thread)
-            nursery.start_soon(_follow_job_control, console, keyboard)
+            nursery.start_soon(follow_job_control, tty, console.put_away, console.bring_back)
             try:
                 yield console
             finally:
-                patience.deadline = console.stop()
                 nursery.cancel_scope.cancel()
-
-
-async def _follow_job_control(console: Console, keyboard: Keyboard) -> None:
-    """Stop when Ctrl-Z says so, with the terminal as the shell expects it; runs until cancelled."""
-    while True:
-        with trio.open_signal_receiver(signal.SIGTSTP, signal.SIGCONT) as signals:
-            number = await anext(signals)
-        async with console.give_back(keyboard):
-            if number == signal.SIGTSTP:
-                # It has no handler now, so this stops the process, and returns when it goes on.
-                # If no shell is there that could continue it, the system ignores the signal.
-                os.kill(os.getpid(), signal.SIGTSTP)
+                patience.deadline = console.stop()
+    finally:
+        tty.restore()
 
 
 class _Hide(Processor):
