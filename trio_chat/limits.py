@@ -393,6 +393,13 @@ TRANSFERS_MAX = 1000
 """Downloads and registrations of one client that are under way or wait for their turn; the line
 that asks for one more waits."""
 
+SERVED_PAUSE_SECONDS = 5.0
+"""So long after the last piece a client that would end waits for who fetches from it to ask for
+more: they verify, write, and ask others meanwhile."""
+
+SERVED_STALLED_SECONDS = 30.0
+"""So long it waits for somebody who has asked, and takes nothing: a block at 10 kB/s."""
+
 SEARCH_SECONDS = 10.0
 """How often a download asks the server for more holders."""
 

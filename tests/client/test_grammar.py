@@ -304,3 +304,24 @@ def test_the_text_of_a_message_is_kept(text: str, gap: int, margin: int) -> None
     line = f"{' ' * margin}message{blanks}yoda{blanks}{text}{' ' * margin}"
     assert parse(line) == wire.Message(UNNUMBERED, "yoda", text)
     assert parse(f"broadcast{blanks}{text}") == wire.Broadcast(UNNUMBERED, text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("download a.bin", "download a.bin x", "download a.bin -1", "download a.bin 3x"),
+        *("download a.bin 0x1", "download  a.bin  three", 'download "my file" x'),
+        *("download my file", "download 'my file' 1x"),
+    ],
+)
+def test_what_looks_like_a_download_of_a_known_file_is_none_by_mistake(text: str) -> None:
+    usage = grammar.mistyped_download(text, {"a.bin", "my file"})
+    assert usage == "private <user> download <filename> <chunk>"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["download", "download it tomorrow", "download b.bin x", "downloads a.bin x", "a.bin x", "hi"],
+)
+def test_a_text_may_begin_with_the_word(text: str) -> None:
+    assert grammar.mistyped_download(text, {"a.bin", "my file"}) is None

@@ -36,6 +36,7 @@ from random import random
 
 import trio
 
+from .. import limits
 from ..errors import ErrorCode, FailureError, ProtocolViolation, UsageError
 from ..net.transport import BulkTransport
 from ..protocol import messages as wire
@@ -44,10 +45,10 @@ from .commands import Commands
 from .connection import ConnectionLost
 from .ending import LOGIN_STATUSES, Ending, is_final, status_of
 from .exchange import Exchange, Received
-from .files.fetch import ConnectError
 from .files.shelf import Shelf
+from .files.sources import ConnectError
 from .files.transfers import FileOptions, Transfers
-from .links import Links
+from .links import LINK_FAILURES, Links, explain
 from .login import InputEndedError, log_in
 from .meanings import UNNUMBERED
 from .notice import Notice
@@ -101,7 +102,7 @@ class Chat:
         self._transfers = Transfers(
             terminal, self._board, file_options, self._shelf, session.ask, self._connect_for_files
         )
-        self._commands = Commands(terminal, session, self._links, self._transfers)
+        self._commands = Commands(terminal, session, self._links, self._transfers, self._roster)
         self._nursery: trio.Nursery | None = None
         self._terminal = terminal
         self._session = session
@@ -275,11 +276,9 @@ class Chat:
         return notices, list(keys), None
 
     def _tell_roster(self, batch: list[Received]) -> None:
-        """Keep in view who is online."""
-        if not self._terminal.shows_status:
-            return
+        """Note who and what was heard of, and keep in view who is online."""
         news = [self._roster.learn(received.message, received.request) for received in batch]
-        if any(news):
+        if any(news) and self._terminal.shows_status:
             roster = self._roster
             self._board.update(online=roster.online, known=roster.known, files=roster.files)
 
@@ -341,13 +340,17 @@ class Chat:
     async def _connect_for_files(self, user: str) -> BulkTransport:
         ticket = secrets.token_hex(wire.TICKET_CHARACTERS // 2)
         request = wire.Introduce(UNNUMBERED, user, ticket, "files")
+        introduction = None
         try:
-            reply = await self._session.ask(request)
-            if isinstance(reply, wire.Introduction):
-                return await self._peering.dial(reply, ticket)
-        except (ConnectionLost, OSError, FailureError) as error:
-            raise ConnectError(str(error)) from error
-        raise ConnectError("the server does not introduce us")
+            with trio.fail_after(limits.PEER_CONNECT_SECONDS_MAX):
+                reply = await self._session.ask(request)
+                if isinstance(reply, wire.Introduction):
+                    introduction = reply
+                    return await self._peering.dial(introduction, ticket)
+        except LINK_FAILURES as error:
+            raise ConnectError(explain(error, introduction)) from error
+        assert isinstance(reply, wire.Error)
+        raise ConnectError(reply.text.removeprefix("Error. "), is_lasting=True)
 
     async def _show_notice(self) -> None:
         notice, self._shown.notice = self._shown.notice, None

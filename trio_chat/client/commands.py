@@ -18,11 +18,12 @@ import trio
 
 from ..errors import UsageError
 from ..protocol import messages as wire
-from . import meanings, render
+from . import grammar, meanings, render
 from .connection import ConnectionLost
 from .files.transfers import Transfers
 from .links import Links
 from .notice import Notice
+from .roster import Roster
 from .session import Session
 from .terminal import Terminal
 
@@ -40,15 +41,22 @@ class Commands:
         session: with the server.
         links: private messaging.
         transfers: files.
+        roster: which files were found.
     """
 
     def __init__(
-        self, terminal: Terminal, session: Session, links: Links, transfers: Transfers
+        self,
+        terminal: Terminal,
+        session: Session,
+        links: Links,
+        transfers: Transfers,
+        roster: Roster,
     ) -> None:
         self._terminal = terminal
         self._session = session
         self._links = links
         self._transfers = transfers
+        self._roster = roster
         self._told_active = -math.inf
 
     async def do(self, meaning: meanings.Line) -> None:
@@ -60,7 +68,13 @@ class Commands:
                 await self._links.start(user)
                 self._tell_active()
             case meanings.Private(user, text):
-                await self._links.send(user, text)
+                usage = grammar.mistyped_download(
+                    text, {*self._roster.files, *self._transfers.names}
+                )
+                if usage is None:
+                    await self._links.send(user, text)
+                else:
+                    await self.answer(render.misused(UsageError(f"Error. Usage: {usage}")))
                 self._tell_active()
             case meanings.StopPrivate(user):
                 await self._links.stop(user)

@@ -11,7 +11,7 @@ not matter; a message is everything from its first word to its last, as it was t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from msgspec import Struct
 
@@ -19,7 +19,7 @@ from .. import limits
 from ..errors import UsageError
 from ..protocol import messages as wire
 from ..swarm.manifest import parse_chunks
-from ..text import normal, trim
+from ..text import BLANKS, normal, trim
 from . import words
 from .guesses import guess
 from .meanings import (
@@ -163,6 +163,21 @@ def _private(user: str, text: str) -> Private | DownloadChunks:
         if is_one and words.GAP.search(found[2]) is None:
             return DownloadChunks(words.user(user), words.file_name(found[1]), found[2])
     return Private(words.user(user), words.text(text))
+
+
+def mistyped_download(text: str, files: Collection[str]) -> str | None:
+    """The usage of a chunk's download, if a private message looks like one that went wrong.
+
+    Args:
+        text: the message, which is no download.
+        files: the names that may be meant; of others nobody can say what is meant.
+    """
+    first, rest = words.first_word(text)
+    name = rest.rpartition(" ")[0].rstrip(BLANKS)
+    may_be = {words.unquoted(rest), words.unquoted(name)}  # the chunk is missing, or is none
+    if first != "download" or may_be.isdisjoint(files):
+        return None
+    return "private <user> download <filename> <chunk>"
 
 
 # -- The table -----------------------------------------------------------------------------

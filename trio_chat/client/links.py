@@ -339,16 +339,14 @@ class Links:
                     await link.greet(first=True)
                     return link
                 await start.arrived.wait()
-        except _FAILURES as error:
+        except LINK_FAILURES as error:
             if start.dialling.cancelled_caught:
                 reason = f"{user} did not connect"
             elif introduction is None:
-                is_lost = isinstance(error, ConnectionLost)
-                reason = f"the server {'has gone' if is_lost else 'does not answer'}"
-                await self._show([render.private_failed(user, reason)])
+                await self._show([render.private_failed(user, explain(error, None))])
                 return None
             else:
-                reason = _explain(error, introduction)
+                reason = explain(error, introduction)
             await self._show([render.private_unreachable(user, self._user, reason)])
         return None
 
@@ -430,7 +428,7 @@ class Links:
 
 _STOPS = (LinkEnding.STOPPED, LinkEnding.STOPPED_BY_US)
 
-_FAILURES = (
+LINK_FAILURES = (
     OSError,
     trio.TooSlowError,
     ConnectionLost,
@@ -440,8 +438,16 @@ _FAILURES = (
 )
 
 
-def _explain(error: Exception, introduction: wire.Introduction) -> str:
-    """Why there is no link, for people; ``error`` is among `_FAILURES`."""
+def explain(error: Exception, introduction: wire.Introduction | None) -> str:
+    """Why there is no connection to a user, for people.
+
+    Args:
+        error: is among `LINK_FAILURES`.
+        introduction: to the user; none if that is what failed.
+    """
+    if introduction is None:
+        is_lost = isinstance(error, ConnectionLost)
+        return f"the server {'has gone' if is_lost else 'does not answer'}"
     where = format_address(introduction.address, introduction.port)
     match error:
         case trio.TooSlowError():

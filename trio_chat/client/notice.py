@@ -60,7 +60,7 @@ _FIELDS = {
     Kind.HELP: ("text",),
     Kind.LINK: ("user", "state", "text"),
     Kind.FILE: ("name", "state", "path", "text"),
-    Kind.PROGRESS: ("name", "size", "done", "rate", "peers", "text"),
+    Kind.PROGRESS: ("name", "size", "done", "rate", "peers", "trouble", "text"),
     Kind.ERROR: ("code", "command", "user", "text"),
     Kind.CLOSED: ("code", "text"),
     Kind.INFO: ("text",),

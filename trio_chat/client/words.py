@@ -73,10 +73,14 @@ def is_quoted(words: str) -> bool:
     return len(words) >= 2 and words[0] == words[-1] and words[0] in "\"'"
 
 
-def _unquoted(words: str) -> str:
+def unquoted(words: str) -> str:
+    """The same without its quotes, if there are any."""
+    return words[1:-1] if is_quoted(words) else words
+
+
+def _named(words: str) -> str:
     """A file's name, which may stand in quotes."""
-    if is_quoted(words):
-        words = words[1:-1]
+    words = unquoted(words)
     if not words or "\0" in words:
         raise ValueError
     return words
@@ -84,7 +88,7 @@ def _unquoted(words: str) -> str:
 
 def path(words: str) -> Path:
     """The absolute path of a file, which may stand in quotes and begin with ``~``."""
-    path = Path(_unquoted(words))
+    path = Path(_named(words))
     try:
         with suppress(RuntimeError):  # there is no such user
             path = path.expanduser()
@@ -95,7 +99,7 @@ def path(words: str) -> Path:
 
 def file_name(words: str) -> str:
     """The name of a registered file, which may stand in quotes."""
-    name = normal(_unquoted(words))
+    name = normal(_named(words))
     if len(name.encode()) > limits.FILE_NAME_BYTES_MAX:
         raise UsageError(f"Error. {_FILE_NAME_TOO_LONG}")
     return name

@@ -106,10 +106,14 @@ class Holding(_Message, tag="holding", frozen=True, gc=False):
     """The pieces that are there: a bitmap, in which piece 0 is the lowest bit of byte 0.
 
     Empty if the file is not served. What is there later is told by `Have`.
+
+    Attributes:
+        gone: whether it was served, and is not any more, as it was changed or removed.
     """
 
     root: Digest
     pieces: bytes
+    gone: bool = False
 
 
 class Have(_Message, tag="have", frozen=True, gc=False):
@@ -143,11 +147,13 @@ class Refused(_Message, tag="refused", frozen=True, gc=False):
 
     Attributes:
         busy: whether it may come later, as too much was asked for at once.
+        gone: whether nothing of the file is served any more, as it was changed or removed.
     """
 
     root: Digest
     piece: _Index
     busy: bool = False
+    gone: bool = False
 
 
 FetchMessage = PeerHello | Interest | GetLeaves | Get | Cancel | Have

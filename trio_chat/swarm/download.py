@@ -100,6 +100,11 @@ class Download:
         return len(self._missing)
 
     @property
+    def sources(self) -> int:
+        """How many peers hold something that is wanted and not here."""
+        return self._sources
+
+    @property
     def can_go_on(self) -> bool:
         """Whether a peer holds something that is wanted and not here."""
         return self._sources > 0

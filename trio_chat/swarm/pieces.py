@@ -135,6 +135,10 @@ class PieceSet:
         assert self.size == other.size
         return self._with([a & b for a, b in zip(self.blocks, other.blocks, strict=True)])
 
+    def __or__(self, other: PieceSet) -> Self:
+        assert self.size == other.size
+        return self._with([a | b for a, b in zip(self.blocks, other.blocks, strict=True)])
+
     def find(self, other: PieceSet, start: int) -> int | None:
         """The first piece from `start` on, and around the end, that both sets have."""
         assert self.size == other.size

@@ -56,6 +56,11 @@ class Uploads:
         """How many requests wait."""
         return sum(len(peer.waiting) for peer in self._turns.values())
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing waits, and nothing is on its way."""
+        return not self._turns
+
     def ask(self, peer: str, file: bytes, piece: int) -> bool:
         """A peer asks for a piece that is here; False if that is too much, and it is refused."""
         known = self._turns.get(peer)
@@ -109,13 +114,20 @@ class Uploads:
             self._active -= not known.is_blocked
             self._forget(peer, known)
 
-    def forget_file(self, file: bytes) -> None:
-        """A file is no longer served: drop what waits for it, and what was counted."""
+    def forget_file(self, file: bytes) -> list[tuple[str, int]]:
+        """A file is no longer served: drop what waits for it, and what was counted.
+
+        Returns:
+            Each peer that waited, with the piece for which it did.
+        """
         self._sent.pop(file, None)
+        dropped = []
         for peer, known in list(self._turns.items()):
             for wish in [wish for wish in known.waiting if wish[0] == file]:
                 del known.waiting[wish]
+                dropped.append((peer, wish[1]))
             self._forget(peer, known)
+        return dropped
 
     def blocked(self, peer: str) -> None:
         """Its link takes no more of its piece at present: serve another one beside it."""

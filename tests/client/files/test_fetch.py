@@ -14,13 +14,16 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from trio_chat import limits
-from trio_chat.client.files import fetch
+from trio_chat.client.files import outlook
 from trio_chat.client.files.disk import DiskError, PartFile
-from trio_chat.client.files.fetch import ConnectError, Fetch, FetchError
+from trio_chat.client.files.fetch import Fetch, FetchError
+from trio_chat.client.files.holders import Holding
 from trio_chat.client.files.serving import Serving
 from trio_chat.client.files.shelf import Shelf
+from trio_chat.client.files.sources import ConnectError
 from trio_chat.client.files.stream import FileStream
 from trio_chat.client.files.throttle import Throttle
+from trio_chat.client.files.want import Want
 from trio_chat.net.memory import MemoryTransport, memory_pair
 from trio_chat.net.transport import BulkTransport
 from trio_chat.protocol import peer as wire
@@ -200,7 +203,8 @@ class Bench:
 
     Attributes:
         servers: who serves, by user.
-        found: whom the server of the chat tells of.
+        found: whom the server of the chat tells of, who have all chunks by its word.
+        said: what the person was told of those who have the file.
         lied: of whom it was said that they sent wrong bytes.
         chunks: how often a chunk was complete.
     """
@@ -211,6 +215,7 @@ class Bench:
         self.servers: dict[str, Server] = {}
         self.found: list[str] = []
         self.lied: list[str] = []
+        self.said: list[str] = []
         self.chunks = 0
         self.shelf = Shelf()
         self.serving = Serving(
@@ -220,7 +225,6 @@ class Bench:
             lambda root, user: False,
             lambda root, user, piece: None,
         )
-        self.may_ask: Callable[[str], bool] = lambda user: True
         self.fetch: Fetch
         self._nursery: trio.Nursery
 
@@ -237,9 +241,16 @@ class Bench:
         self._nursery.start_soon(self.servers[user].run, theirs)
         return ours
 
-    async def _find(self) -> list[str]:
+    async def _find(self) -> list[Holding]:
         await trio.lowlevel.checkpoint()
-        return self.found
+        return self.holders()
+
+    def holders(self) -> list[Holding]:
+        return [(user, self.all_chunks) for user in self.found]
+
+    @property
+    def all_chunks(self) -> tuple[int, ...]:
+        return tuple(range(1, self.sample.manifest.chunks + 1))
 
     def end(self) -> None:
         """As when the client ends."""
@@ -250,31 +261,37 @@ class Bench:
 
     async def run(
         self,
-        chunks: tuple[int, ...] | None = None,
+        *wants: Want,
         meanwhile: Callable[[], Awaitable[None]] | None = None,
     ) -> bytes:
-        """Fetch it; return what lies in the part file then."""
+        """Fetch it; return what lies in the part file then.
+
+        Args:
+            wants: what is wanted of it; all if there are none.
+            meanwhile: what is done beside that.
+        """
         part = PartFile(self.directory, self.sample.manifest, "luke")
+        self.wants = list(wants) or [Want(self.all_chunks)]
         self.fetch = Fetch(
             self.sample.manifest,
-            tuple(range(1, self.sample.manifest.chunks + 1)) if chunks is None else chunks,
-            part,
+            "luke",
             self.shelf,
             self.serving,
             self._connect,
-            list(self.found),
             self._find,
-            self.may_ask,
             self._count_chunk,
             self.lied.append,
+            self.said.append,
             Throttle(None),
         )
+        for want in self.wants:
+            assert self.fetch.want(want, self.holders())
         try:
             async with trio.open_nursery() as self._nursery:
                 if meanwhile is not None:
                     self._nursery.start_soon(meanwhile)
                 with trio.fail_after(seconds_max()):
-                    await self.fetch.run()
+                    await self.fetch.run(part)
                 await wait_all_tasks_blocked()  # the servers read what came last
                 self._nursery.cancel_scope.cancel()
         finally:
@@ -287,8 +304,16 @@ def bench(sample: Sample, tmp_path: Path) -> Bench:
     return Bench(sample, tmp_path / "downloads")
 
 
-async def fails(bench: Bench) -> str:
+async def fails(bench: Bench, *wants: Want) -> str:
     """Fetch in vain; return why."""
+    await bench.run(*wants)
+    failure = bench.wants[0].failure
+    assert failure is not None
+    return failure
+
+
+async def breaks(bench: Bench) -> str:
+    """Fetch until it ends for a reason that concerns all of it; return that."""
     with pytest.raises(ExceptionGroup) as caught:
         await bench.run()
     (error,) = caught.value.exceptions
@@ -311,7 +336,7 @@ async def test_only_the_chunks_that_are_wanted_are_asked_for(
     bench: Bench, fast_clock: MockClock
 ) -> None:
     server = bench.add("hans", Server(bench.sample))
-    data = await bench.run((3, 5))
+    data = await bench.run(Want((3, 5)))
     wanted = [piece for chunk in (3, 5) for piece in bench.sample.manifest.pieces_of(chunk)]
     assert sorted(server.asked) == wanted
     for piece in wanted:
@@ -324,7 +349,7 @@ async def test_who_is_slow_is_not_silent(
     bench: Bench, no_threads: None, autojump_clock: MockClock
 ) -> None:
     slow = bench.add("hans", Slow(bench.sample))
-    await bench.run((3,))
+    await bench.run(Want((3,)))
     pieces = bench.sample.manifest.pieces_of(3)
     assert sorted(slow.asked) == list(pieces), "nothing was asked for twice, in whatever order"
 
@@ -340,8 +365,7 @@ async def test_all_hear_of_every_piece_the_last_ones_too(
 
 async def test_only_those_who_may_be_asked_are(bench: Bench, fast_clock: MockClock) -> None:
     hans, yoda = (bench.add(user, Server(bench.sample)) for user in ("hans", "yoda"))
-    bench.may_ask = lambda user: user == "yoda"
-    assert await bench.run((2,)) != b""
+    assert await bench.run(Want((2,), "yoda")) != b""
     assert (hans.connections, yoda.connections) == (0, 1)
 
 
@@ -433,7 +457,7 @@ async def test_only_the_first_hashes_count(bench: Bench, fast_clock: MockClock) 
         await until(lambda: bench.fetch.sources)
         bench.add("hans", Slow(bench.sample))
 
-    assert await bench.run((3,), meanwhile=join_later) != b""
+    assert await bench.run(Want((3,)), meanwhile=join_later) != b""
     assert bench.chunks == 1
 
 
@@ -476,7 +500,7 @@ async def test_not_everybody_is_connected_to_at_once(bench: Bench, fast_clock: M
 
 async def test_a_later_try_fetches_only_the_rest(bench: Bench, fast_clock: MockClock) -> None:
     server = bench.add("hans", Server(bench.sample))
-    await bench.run((1, 2, 3))
+    await bench.run(Want((1, 2, 3)))
     before = len(server.asked)
     assert await bench.run() == bench.sample.data
     assert len(server.asked) == bench.sample.pieces
@@ -489,7 +513,7 @@ async def test_what_was_remembered_of_a_part_that_is_gone_is_not_believed(
     bench: Bench, fast_clock: MockClock
 ) -> None:
     server = bench.add("hans", Server(bench.sample))
-    await bench.run((1, 2, 3))
+    await bench.run(Want((1, 2, 3)))
     for part in bench.directory.iterdir():
         part.unlink()
     server.asked.clear()
@@ -499,7 +523,7 @@ async def test_what_was_remembered_of_a_part_that_is_gone_is_not_believed(
 
 async def test_what_comes_is_served_at_once(bench: Bench, fast_clock: MockClock) -> None:
     bench.add("hans", Server(bench.sample))
-    await bench.run((1,))
+    await bench.run(Want((1,)))
     held = bench.shelf.get(bench.sample.root)
     assert held is not None
     assert held.chunks == (1,)
@@ -511,10 +535,10 @@ async def test_a_disk_without_room_ends_it_and_what_is_here_stays(
 ) -> None:
     for user in ("hans", "yoda", "r2d2"):
         bench.add(user, Server(bench.sample))
-    await bench.run((1, 2))
+    await bench.run(Want((1, 2)))
     with monkeypatch.context() as patch:
         patch.setattr(os, "pwrite", _no_room)
-        reason = await fails(bench)
+        reason = await breaks(bench)
     assert reason == f"cannot write to {bench.directory}: No space left on device"
     for server in bench.servers.values():
         server.asked.clear()
@@ -537,13 +561,13 @@ async def test_a_part_that_can_not_be_read_ends_it(
         raise DiskError("cannot read this")
 
     monkeypatch.setattr(PartFile, "verify", fail)
-    assert await fails(bench) == "cannot read this"
+    assert await breaks(bench) == "cannot read this"
 
 
 async def test_what_nobody_has_is_not_looked_for_for_ever(
     bench: Bench, fast_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fetch, "ALONE_SECONDS_MAX", 5.0)
+    monkeypatch.setattr(outlook, "ALONE_SECONDS_MAX", 5.0)
     start = trio.current_time()
     assert await fails(bench) == "nobody who is online has the rest of it"
     assert trio.current_time() - start >= 5
@@ -552,7 +576,7 @@ async def test_what_nobody_has_is_not_looked_for_for_ever(
 async def test_what_the_last_ones_do_not_have_is_not_looked_for_for_ever(
     bench: Bench, fast_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fetch, "ALONE_SECONDS_MAX", 5.0)
+    monkeypatch.setattr(outlook, "ALONE_SECONDS_MAX", 5.0)
     bench.add("yoda", Server(bench.sample, PieceSet(bench.sample.pieces, [0, 1])))
     assert await fails(bench) == "nobody who is online has the rest of it"
     assert bench.fetch.missing_bytes > 0
@@ -565,9 +589,11 @@ async def test_what_the_last_ones_do_not_have_is_not_looked_for_for_ever(
 async def test_who_does_not_say_what_is_there_keeps_nobody_waiting(
     bench: Bench, fast_clock: MockClock, monkeypatch: pytest.MonkeyPatch, kind: type[Server]
 ) -> None:
-    monkeypatch.setattr(fetch, "ALONE_SECONDS_MAX", 25.0)
+    monkeypatch.setattr(outlook, "ALONE_SECONDS_MAX", 25.0)
     bench.add("vader", kind(bench.sample))
-    assert await fails(bench) == "nobody who is online has the rest of it"
+    failure = await fails(bench)
+    assert failure.startswith("vader has it, but ")
+    assert "answer" in failure
 
 
 async def test_who_is_suggested_after_the_end_is_no_harm(
@@ -611,7 +637,7 @@ async def test_an_empty_file_with_a_wrong_hash_is_refused(
 ) -> None:
     bench = Bench(make_sample(tmp_path, size=0), tmp_path / "downloads")
     bench.sample.manifest = msgspec.structs.replace(bench.sample.manifest, root=b"x" * 32)
-    assert await fails(bench) == "it is empty, and its hash says otherwise"
+    assert await breaks(bench) == "it is empty, and its hash says otherwise"
 
 
 async def test_a_source_that_is_told_of_later_joins(bench: Bench, fast_clock: MockClock) -> None:

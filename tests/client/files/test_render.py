@@ -48,8 +48,8 @@ def _manifest(size: int, name: str = "a.bin") -> Manifest:
             "Downloaded a.bin, 0 bytes: /d/a",
         ),
         (
-            module.chunks_downloaded(_manifest(20), (1, 2, 5), EVIL),
-            "Downloaded chunks 1-2,5 of a.bin from evil ",
+            module.chunks_downloaded(_manifest(20), (1, 2, 5), ["hans", EVIL]),
+            "Downloaded chunks 1-2,5 of a.bin from hans, evil ",
         ),
     ],
 )
@@ -86,6 +86,7 @@ def test_programs_get_numbers() -> None:
         "done": 750,
         "rate": 100,
         "peers": 1,
+        "trouble": None,
         "text": "a.bin [###############     ]  75% 100 bytes/s, 0:03 left, 1 peer",
     }
     done = module.downloaded(_manifest(0), Path("/d/a.bin"), 0.0, {})

@@ -206,7 +206,7 @@ async def test_what_is_not_there_is_refused(sample: Sample, piece: int) -> None:
         fetcher = await host.connect("luke")
         fetcher.say(wire.Get(sample.root, piece), wire.Get(OTHER_ROOT, 0))
         assert await fetcher.hears() == wire.Refused(sample.root, piece)
-        assert await fetcher.hears() == wire.Refused(OTHER_ROOT, 0)
+        assert await fetcher.hears() == wire.Refused(OTHER_ROOT, 0, gone=True)
         fetcher.say(wire.Get(sample.root, 0))
         assert await fetcher.gets(sample) == 0
 
@@ -275,12 +275,12 @@ async def test_a_file_that_has_changed_is_refused_and_dropped(sample: Sample) ->
         fetcher = await host.connect("luke")
         os.utime(sample.path, (1, 1))
         fetcher.say(wire.Get(sample.root, 4))
-        assert await fetcher.hears() == wire.Refused(sample.root, 4)
+        assert await fetcher.hears() == wire.Refused(sample.root, 4, gone=True)
         ((held, error),) = host.gone
         assert held.path == sample.path
         assert "was changed since it was registered" in str(error)
         fetcher.say(wire.Get(sample.root, 4))
-        assert await fetcher.hears() == wire.Refused(sample.root, 4)
+        assert await fetcher.hears() == wire.Refused(sample.root, 4, gone=True)
         assert len(host.gone) == 1
 
 
@@ -402,7 +402,9 @@ async def test_who_does_not_greet_is_sent_away(sample: Sample, autojump_clock: M
         assert trio.current_time() - start == limits.PEER_CONNECT_SECONDS_MAX
 
 
-async def test_a_low_limit_makes_slow_and_not_silent(sample: Sample, fast_clock: MockClock) -> None:
+async def test_a_low_limit_makes_slow_and_not_silent(
+    sample: Sample, no_threads: None, autojump_clock: MockClock
+) -> None:
     async with hosting(sample.held(), rate=4000) as host:
         fetcher = await host.connect("luke")
         fetcher.say(*(wire.Get(sample.root, piece) for piece in (0, 1)))

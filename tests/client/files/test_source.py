@@ -60,8 +60,8 @@ class Reports:
     def size_of_leaves(self) -> int:
         return PIECES * HASH_BYTES
 
-    def holding(self, source: Source, pieces: bytes) -> None:
-        self.said.append(("holding", pieces))
+    def holding(self, source: Source, pieces: bytes, *, is_gone: bool) -> None:
+        self.said.append(("holding", pieces, is_gone))
 
     def has(self, source: Source, piece: int) -> None:
         self.said.append(("has", piece))
@@ -82,8 +82,8 @@ class Reports:
     def piece(self, source: Source, piece: int) -> None:
         self.said.append(("piece", piece))
 
-    def refused(self, source: Source, piece: int, *, busy: bool) -> None:
-        self.said.append(("refused", piece, busy))
+    def refused(self, source: Source, piece: int, *, is_busy: bool, is_gone: bool) -> None:
+        self.said.append(("refused", piece, is_busy, is_gone))
 
 
 def line(message: wire.ServeMessage) -> bytes:
@@ -149,11 +149,11 @@ async def test_what_makes_sense_is_reported() -> None:
         + line(wire.Refused(ROOT, 4, busy=True))
         + line(wire.LeavesFollow(ROOT, 0)),
     ) == [
-        ("holding", b"\x0f"),
+        ("holding", b"\x0f", False),
         ("leaves", leaves),
         ("has", 7),
         *reports_of(3, b"p" * SIZE),
-        ("refused", 4, True),
+        ("refused", 4, True, False),
         ("leaves", b""),
     ]
 

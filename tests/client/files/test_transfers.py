@@ -19,8 +19,8 @@ from trio_chat import limits
 from trio_chat.client.chat import Chat
 from trio_chat.client.files import serving, transfers
 from trio_chat.client.files.disk import BusyError, PartFile, hash_file, read_span
-from trio_chat.client.files.fetch import ConnectError
 from trio_chat.client.files.shelf import Shelf
+from trio_chat.client.files.sources import ConnectError
 from trio_chat.client.meanings import Numbered
 from trio_chat.client.status import Board, Status
 from trio_chat.client.terminal import TerminalGone
@@ -108,7 +108,7 @@ async def test_a_file_goes_from_one_to_all(party: Party, fast_clock: MockClock) 
 async def test_chunks_come_from_whom_they_were_asked_of(
     party: Party, fast_clock: MockClock
 ) -> None:
-    hans, luke, yoda = await party.join("hans", "luke", "yoda")
+    hans, luke, yoda, vader = await party.join("hans", "luke", "yoda", "vader")
     path = make(party)
     await register(hans, path)
     await register(yoda, path)
@@ -124,10 +124,10 @@ async def test_chunks_come_from_whom_they_were_asked_of(
     await sees(luke, r"Error\. Cannot download a\.bin: The file has the chunks 1 to 10.*")
     hans.type("searchChunk a.bin 1-3")
     await sees(hans, "luke: chunks 2-3 of 10")
-    yoda.type("startprivate luke")
-    await sees(yoda, "Start private messaging with luke")
-    yoda.type("private luke download a.bin 9")
-    await sees(yoda, "Error. Cannot download a.bin: luke does not have that")
+    vader.type("startprivate luke")
+    await sees(vader, "Start private messaging with luke")
+    vader.type("private luke download a.bin 9")
+    await sees(vader, "Error. Cannot download a.bin: luke does not have that")
     assert list(downloads(party, "luke").glob("*.bin")) == []
 
 
@@ -221,7 +221,7 @@ async def test_a_chunk_that_waits_for_a_link_can_be_cancelled_too(
     party.network.delay_seconds = 2.0
     luke.type("startprivate hans", "private hans download a.bin 3", "downloads", "cancel a.bin")
     await sees(luke, "a.bin: waiting")
-    await sees(luke, "a.bin was cancelled; 'download' goes on with it")
+    await sees(luke, "Chunk 3 of a.bin was cancelled; what is here of it stays")
     luke.type("private hans download a.bin 3")
     await sees(luke, "Start private messaging with hans")
     await sees(luke, "Downloaded chunk 3 of a.bin from hans")
@@ -245,12 +245,13 @@ async def test_downloads_have_their_turns(
     for path in paths:
         await register(hans, path)
     party.network.cut.add(hans.peering.port)
-    luke.type("download a.bin", "download b.bin")
+    luke.type("download a.bin")
     await until(lambda: any(_tells_of(status, "a.bin [") for status in luke.person.statuses))
-    luke.type("downloads")
-    await sees(luke, "b.bin: waiting")
+    luke.type("download b.bin", "downloads")
+    await sees(luke, "b.bin: waiting|b.bin: looking for it")
+    await sees(luke, r"Error\. Cannot download a\.bin: hans has it, but can't be reached: .*")
+    await sees(luke, r"b\.bin: hans has it, but can't be reached: .*")
     party.network.cut.clear()
-    luke.type("cancel a.bin")
     assert await fetched(party, luke, paths[1]) == "hans 100%"
 
 
@@ -310,14 +311,14 @@ async def test_a_file_comes_from_who_had_only_begun_to_fetch_it(
     party.network.cut.add(hans.peering.port)
     luke.type("download a.bin")
     await until(lambda: any(_tells_of(status, "a.bin [") for status in luke.person.statuses))
-    real = yoda.chat._transfers._connect
+    real = yoda.chat._transfers._downloads._connect
 
     async def only_to_luke(user: str) -> BulkTransport:
         if user != "luke":
             raise ConnectError("nobody answers")
         return await real(user)
 
-    monkeypatch.setattr(yoda.chat._transfers, "_connect", only_to_luke)
+    monkeypatch.setattr(yoda.chat._transfers._downloads, "_connect", only_to_luke)
     yoda.type("download a.bin")
     fetchers = luke.chat._transfers.serving._fetchers
     await until(lambda: any(fetcher.early for fetcher, _ in fetchers.values()))
@@ -599,7 +600,7 @@ async def test_a_server_that_talks_nonsense_writes_nothing(
 
     chat = luke.chat
     # Of all requests a download makes only this one here.
-    chat._transfers._ask = lambda request: lie(chat, request)  # type: ignore[arg-type]
+    chat._transfers._downloads._ask = lambda request: lie(chat, request)  # type: ignore[arg-type]
     luke.type("download a.bin")
     await sees(luke, r"Error\. Cannot download a\.bin: .*(another file|makes no sense).*")
     assert not downloads(party, "luke").exists()
@@ -662,3 +663,131 @@ async def test_a_line_at_the_very_end_begins_nothing(
 
 async def _never(what: object) -> NoReturn:
     raise AssertionError("nobody is asked")
+
+
+# -- Chunks one by one -------------------------------------------------------------------------
+
+
+async def test_chunks_may_be_asked_for_at_once_and_of_several_users(
+    party: Party, fast_clock: MockClock
+) -> None:
+    """Section 3.5: different chunks come from different users at the same time."""
+    hans, yoda, luke = await party.join("hans", "yoda", "luke")
+    path = make(party)
+    await register(hans, path)
+    await register(yoda, path)
+    for user in ("hans", "yoda"):
+        luke.type(f"startprivate {user}")
+        await sees(luke, f"Start private messaging with {user}")
+    luke.type("private hans download a.bin 1")
+    luke.type("private hans download a.bin 2")
+    luke.type("private yoda download a.bin 3")
+    luke.type("private hans download a.bin 4-5")
+    confirmed = {
+        (await sees(luke, r"Downloaded (chunks? \S+) of a\.bin from (\w+)")).groups()
+        for _ in range(4)
+    }
+    assert confirmed == {
+        *(("chunk 1", "hans"), ("chunk 2", "hans"), ("chunk 3", "yoda"), ("chunks 4-5", "hans")),
+    }
+
+
+async def test_a_download_of_the_whole_joins_the_chunks_that_are_on_their_way(
+    party: Party, fast_clock: MockClock
+) -> None:
+    hans, luke = await party.join("hans", "luke")
+    path = make(party)
+    await register(hans, path)
+    luke.type("startprivate hans")
+    await sees(luke, "Start private messaging with hans")
+    for line in ("private hans download a.bin 1", "download a.bin"):
+        luke.type(line)
+    luke.type("private hans download a.bin 9")
+    found = {(await sees(luke, r"Downloaded (chunk 1|chunk 9|a\.bin).*"))[1] for _ in range(3)}
+    assert found == {"chunk 1", "chunk 9", "a.bin"}
+    assert _same(downloads(party, "luke") / "a.bin", path)
+
+
+async def test_a_mistyped_chunk_goes_to_nobody_as_a_text(
+    party: Party, fast_clock: MockClock
+) -> None:
+    hans, luke = await party.join("hans", "luke")
+    await register(hans, make(party))
+    luke.type("startprivate hans")
+    await sees(luke, "Start private messaging with hans")
+    luke.type("searchFile a.bin")
+    await sees(luke, "hans: all 10 chunks")
+    for chunk in ("x", "-1", "3x"):
+        luke.type(f"private hans download a.bin {chunk}")
+        await sees(luke, "Error. Usage: private <user> download <filename> <chunk>")
+    luke.type("private hans download b.bin x")
+    await sees(hans, r"luke\(private\): download b\.bin x")
+
+
+# -- Why nothing comes -------------------------------------------------------------------------
+
+
+async def test_who_cannot_be_reached_is_named_at_once_and_at_the_end(
+    party: Party, fast_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+
+    async def fail(_chat: Chat, _user: str) -> NoReturn:
+        raise ConnectError("no answer from 10.0.0.9:5000")
+
+    monkeypatch.setattr(Chat, "_connect_for_files", fail)
+    hans, luke = await party.join("hans", "luke")
+    await register(hans, make(party))
+    luke.type("download a.bin")
+    cause = r"hans has it, but can't be reached: no answer from 10\.0\.0\.9:5000"
+    await sees(luke, f"a.bin: {cause}")
+    await sees(luke, r"a\.bin: nobody who has it can be reached; waiting for others until .*")
+    await sees(luke, rf"Error\. Cannot download a\.bin: {cause}")
+
+
+async def test_what_is_lacking_is_said_at_once(party: Party, fast_clock: MockClock) -> None:
+    hans, luke, yoda = await party.join("hans", "luke", "yoda")
+    path = make(party)
+    await register(hans, path)
+    luke.type("startprivate hans")
+    await sees(luke, "Start private messaging with hans")
+    luke.type("private hans download a.bin 4")
+    await sees(luke, "Downloaded chunk 4 of a.bin from hans")
+    hans.type("logout")
+    await sees(luke, "hans logged out")
+    yoda.type("download a.bin")
+    await sees(yoda, r"a\.bin: luke has 1 of 10 chunks; waiting for others until \d\d:\d\d:\d\d")
+
+
+async def test_a_file_that_has_vanished_is_told_at_once(
+    party: Party, fast_clock: MockClock
+) -> None:
+    hans, luke, yoda = await party.join("hans", "luke", "yoda")
+    path = make(party)
+    await register(hans, path)
+    for guest in (luke, yoda):
+        guest.type("searchFile a.bin")
+        await sees(guest, "hans: all 10 chunks")
+    luke.type("startprivate hans")
+    await sees(luke, "Start private messaging with hans")
+    path.unlink()
+    luke.type("private hans download a.bin 2")
+    gone = "hans does not have it any more: it was changed or removed there"
+    await sees(luke, rf"Error\. Cannot download chunk 2 of a\.bin: {gone}")
+
+
+# -- The end of a script that serves -----------------------------------------------------------
+
+
+async def test_a_script_that_serves_ends_though_somebody_stays_connected(
+    party: Party, fast_clock: MockClock
+) -> None:
+    hans, luke = await party.join("hans", "luke")
+    path = make(party)
+    await register(hans, path)
+    luke.type("download a.bin")
+    await fetched(party, luke, path)
+    began = trio.current_time()
+    with trio.fail_after(seconds_max()):
+        while hans.chat._transfers.serving.is_used:
+            await hans.chat._transfers.serving.wait_unused()
+    assert trio.current_time() - began <= limits.SERVED_PAUSE_SECONDS + 1

@@ -9,11 +9,14 @@ from tests.fuzz.forgery import forge
 from tests.fuzz.reader import Reader
 from tests.fuzz.stage import Stage, play
 from trio_chat.client.files.disk import PartFile
-from trio_chat.client.files.fetch import ConnectError, Fetch, FetchError
+from trio_chat.client.files.fetch import Fetch, FetchError
+from trio_chat.client.files.holders import Holding
 from trio_chat.client.files.serving import Serving
 from trio_chat.client.files.shelf import Shelf
+from trio_chat.client.files.sources import ConnectError
 from trio_chat.client.files.stream import FileStream
 from trio_chat.client.files.throttle import Throttle
+from trio_chat.client.files.want import Want
 from trio_chat.net.memory import MemoryTransport, memory_pair
 from trio_chat.net.transport import BulkTransport
 from trio_chat.protocol import peer as wire
@@ -83,6 +86,7 @@ async def _scene(reader: Reader) -> None:
     serving = Serving(
         shelf, throttle, lambda *_: True, lambda root, user: False, lambda root, user, piece: None
     )
+    chunks = tuple(range(1, sample.manifest.chunks + 1))
     connections = 0
     async with trio.open_nursery() as nursery:
 
@@ -95,30 +99,30 @@ async def _scene(reader: Reader) -> None:
             nursery.start_soon(Source(reader).run, theirs)
             return ours
 
-        async def find() -> list[str]:
+        async def find() -> list[Holding]:
             await trio.lowlevel.checkpoint()
-            return ["hans", "luke"]
+            return [("hans", chunks), ("luke", chunks)]
 
         part = PartFile(STAGE.clear("downloads"), sample.manifest, "yoda")
-        chunks = tuple(range(1, sample.manifest.chunks + 1))
         fetch = Fetch(
             sample.manifest,
-            chunks,
-            part,
+            "yoda",
             shelf,
             serving,
             connect,
-            await find(),
             find,
-            lambda user: True,
             lambda: None,
             lambda liar: None,
+            lambda text: None,
             throttle,
         )
+        want = Want(chunks)
+        fetch.want(want, await find())
         try:
             with trio.move_on_after(PATIENCE_SECONDS) as patience:
-                await fetch.run()
-            assert patience.cancelled_caught or part.path.read_bytes() == sample.data
+                await fetch.run(part)
+            is_here = not patience.cancelled_caught and want.failure is None
+            assert not is_here or part.path.read_bytes() == sample.data
         except FetchError as error:
             assert str(error)
         finally:

@@ -67,6 +67,29 @@ def version_of(path: Path) -> Version | None:
     return Version(status.st_size, status.st_mtime_ns, status.st_ino)
 
 
+def check_version(path: Path, version: Version) -> None:
+    """See whether a file still is what it was.
+
+    Raises:
+        BusyError, ChangedError, DiskError: as `read_span`.
+    """
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    if Version(status.st_size, status.st_mtime_ns, status.st_ino) != version:
+        raise _changed(path)
+
+
+def _unreadable(path: Path, error: OSError) -> DiskError:
+    kind = BusyError if error.errno in _SHORTAGES else DiskError
+    return kind(f"cannot read {path}: {error.strerror}")
+
+
+def _changed(path: Path) -> ChangedError:
+    return ChangedError(f"{path} was changed since it was registered")
+
+
 def _open(path: Path) -> int:
     """Open a file to read it; what is no file, as a pipe, must not make us wait."""
     return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -146,10 +169,9 @@ def read_span(path: Path, version: Version | None, offset: int, buffer: memoryvi
         finally:
             os.close(file)
     except OSError as error:
-        kind = BusyError if error.errno in _SHORTAGES else DiskError
-        raise kind(f"cannot read {path}: {error.strerror}") from error
+        raise _unreadable(path, error) from error
     if version is not None and found != version:
-        raise ChangedError(f"{path} was changed since it was registered")
+        raise _changed(path)
     if size < len(buffer):
         raise ChangedError(f"{path} is shorter than it was")
 

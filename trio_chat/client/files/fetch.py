@@ -3,55 +3,40 @@
 Theory of operation: a task for each source reports what comes; each report is told to the
 `swarm.download.Download`, whose orders then go out to the sources, at once and without waiting.
 What comes is verified and written in worker threads; a source is not read for the next piece
-before that is done, so after a kill no more than one piece of each has come for nothing. When
-nothing is missing the file gets its name, and that is the end of the tasks.
+before that is done, so after a kill no more than one piece of each has come for nothing.
+
+What is wanted may grow meanwhile (`want`), so there is one fetch of a file at a time, whatever was
+asked for. It ends when all of that is here, or can't be had.
 """
 
 from __future__ import annotations
 
 import math
-import random
 import secrets
-from collections.abc import Awaitable, Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable
 
 import trio
 
 from ... import limits
-from ...errors import ProtocolViolation
-from ...net.transport import BulkTransport
 from ...swarm.download import TICK_SECONDS, Download
 from ...swarm.hashing import HASH_BYTES
 from ...swarm.manifest import Leaf, Leaves, Manifest
 from ...swarm.orders import Ask, Verdict
 from ...swarm.pieces import PieceSet
 from .disk import DiskError, PartFile
+from .holders import Holders, Holding
+from .outlook import Outlook
 from .serving import Serving
 from .shelf import Held, Shelf
 from .source import Source
+from .sources import Connect, Find, Sources
 from .thread import run_briefly
 from .throttle import Throttle
-
-RETRY_SECONDS = 5.0
-"""When to try again with somebody whose connection was lost, or could not be made."""
-
-ALONE_SECONDS_MAX = 60.0
-"""How long a file is looked for that nobody has any more; more than it takes to connect."""
-
-
-class ConnectError(Exception):
-    """There is no connection to somebody; the text says why."""
+from .want import Want, Wants
 
 
 class FetchError(Exception):
     """The file, or what was wanted of it, can't be had now; the text says why."""
-
-
-Connect = Callable[[str], Awaitable[BulkTransport]]
-"""Connects to a user who serves; raises `ConnectError`."""
-
-Find = Callable[[], Awaitable[list[str]]]
-"""Asks the server who holds the file now; nobody if it does not answer."""
 
 
 class Fetch:
@@ -60,59 +45,61 @@ class Fetch:
     Attributes:
         manifest: of the file.
         received_bytes: of pieces from each user, so far; what was sent twice counts twice.
-        liars: users who have sent wrong bytes.
         held: what of it is served, once it is known what is here.
 
     Args:
         manifest: see above.
-        chunks: those that are wanted.
-        directory_part: where it lies until it is complete.
+        me: our user.
         shelf: from which the others are served what is here.
         serving: tells them of it.
         connect: see `Connect`.
-        holders: what `find` would return now.
         find: see `Find`.
-        may_ask: whether a user may be asked at all.
         chunk_done: called whenever a chunk is complete.
         lied: called with the name of a user who has sent wrong bytes.
+        say: called with what the person should know of those who have the file.
         throttle: the limit on what is received.
     """
 
     def __init__(
         self,
         manifest: Manifest,
-        chunks: tuple[int, ...],
-        part: PartFile,
+        me: str,
         shelf: Shelf,
         serving: Serving,
         connect: Connect,
-        holders: list[str],
         find: Find,
-        may_ask: Callable[[str], bool],
         chunk_done: Callable[[], None],
         lied: Callable[[str], None],
+        say: Callable[[str], None],
         throttle: Throttle,
     ) -> None:
         self.manifest = manifest
         self.received_bytes: dict[str, int] = {}
-        self.liars: set[str] = set()
         self.held: Held | None = None
-        self.checked_bytes = 0
-        self._chunks = chunks
-        self._part = part
+        self._part: PartFile | None = None
         self._shelf = shelf
         self._serving = serving
-        self._connect = connect
-        self._first_holders = holders
-        self._find = find
-        self._may_ask = may_ask
         self._chunk_done = chunk_done
         self._lied = lied
-        self._throttle = throttle
-        self._sources: dict[str, Source] = {}
-        self._holdings: dict[str, PieceSet] = {}
-        self._busy: set[str] = set()  # who is connected to, or about to be
-        self._retry_at: dict[str, float] = {}
+        self._wants = Wants(manifest, me)
+        self._holders = Holders(manifest.chunks)
+        self._sources = Sources(
+            manifest.root,
+            self._holders,
+            connect,
+            find,
+            self._wants.may_ask,
+            self,
+            self._left,
+            say,
+            throttle,
+        )
+        self._outlook = Outlook(
+            manifest, self._wants, self._holders, self._sources, self._may_get_hashes, say
+        )
+        self._has_ended = False
+        self._senders: dict[int, set[str]] = {}  # of each chunk
+        self._expected = 0  # sources that the download knows to be about to join
         self._leaves: Leaves | None = None
         self._leaves_asked: set[Source] = set()
         self._leaves_due = -math.inf  # when to ask another one as well
@@ -120,58 +107,129 @@ class Fetch:
         self._failure: str | None = None
         self._changed = trio.Event()
         self._nursery: trio.Nursery | None = None
-        self._wanted_bytes = sum(manifest.chunk_span(chunk)[1] for chunk in chunks)
+
+    def want(self, want: Want, holders: Iterable[Holding]) -> bool:
+        """Fetch this too; False if all else is here, or can't be had, so that it has ended.
+
+        Args:
+            want: settled when it is here or can't be had; but what is the whole file is settled
+                by the caller, who gives that its name first.
+            holders: what `find` would return now.
+        """
+        if self._has_ended:
+            return False
+        self._wants.add(want)
+        self._holders.list(holders)
+        if self._download is not None:
+            want.was_here = self._wants.is_here(want, self._download.have)
+            self._download.want(want.chunks)
+            for user, have in self._sources.holdings.items():
+                self._download.peer_has(user, self._wants.allowed(user, have))
+            self._send_orders()
+        self._sources.ask_all()
+        self._expect()
+        self._change()
+        return True
+
+    def end(self, failure: str | None = None) -> None:
+        """Settle what is not settled; nothing more can be wanted."""
+        self._has_ended = True
+        for want in self._wants:
+            self._settle(want, failure)
 
     # -- For those who watch ---------------------------------------------------------------
 
     @property
+    def is_running(self) -> bool:
+        """Whether it has begun."""
+        return self._part is not None
+
+    @property
     def wanted_bytes(self) -> int:
         """How many bytes were wanted."""
-        return self._wanted_bytes
+        return self._wants.size
 
     @property
     def missing_bytes(self) -> int:
         """About how many of them are not here yet."""
-        if self._download is None:
-            return self._wanted_bytes
-        return min(self._wanted_bytes, self._download.missing * self.manifest.piece_bytes)
+        have = PieceSet(self.manifest.pieces) if self._download is None else self._download.have
+        return self._wants.missing(have)
 
     @property
     def sources(self) -> int:
-        """From how many users it comes."""
-        return len(self._holdings)
+        """From how many users something can come."""
+        if self._download is None:
+            return sum(bool(have) for have in self._sources.holdings.values())
+        return self._download.sources
+
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing comes at present; none if something does, or may soon."""
+        return self._outlook.trouble
+
+    def suggest(self, user: str) -> None:
+        """Somebody may have some of the file."""
+        self._sources.suggest(user)
 
     # -- Running ---------------------------------------------------------------------------
 
-    async def run(self) -> None:
-        """Fetch what is wanted; when this returns, it is here.
+    async def run(self, part: PartFile) -> None:
+        """Fetch what is wanted, until all of it is here or can't be had.
+
+        Args:
+            part: where it lies until it is complete.
 
         Raises:
-            FetchError: if it can't be had; what is here stays, and a later try goes on with it.
+            FetchError: if that is for a reason that concerns all of it; what is here stays, and
+                a later try goes on with it.
         """
+        self._part = part
+        for want in self._wants:
+            want.seen_at = trio.current_time()  # it may have waited long for its turn
         if not self.manifest.pieces:
             self._begin(_leaves_of_nothing(self.manifest), PieceSet(0))
         try:
             async with trio.open_nursery() as self._nursery:
-                self._nursery.start_soon(self._look_for_sources)
-                while self._failure is None and not self._is_complete:
+                self._nursery.start_soon(self._sources.run)
+                known = self._shelf.get(self.manifest.root)
+                if self._leaves is None and known is not None:
+                    self._leaves = known.leaves
+                    self._nursery.start_soon(self._check, known.leaves)
+                while self._goes_on():
                     await self._wait_for_change(TICK_SECONDS)
+                    self._expect()
                     if self._download is None:
                         self._ask_leaves()
                     else:
                         self._download.expire(trio.current_time())
                         self._send_orders()
-                for source in self._sources.values():
+                    self._outlook.tell_what_is_lacking()
+                for source in self._sources.connected.values():
                     source.send_news()  # who fetches from us too must know of the last pieces
                 self._nursery.cancel_scope.cancel()
         finally:
             self._nursery = None
+            self._has_ended = True
         if self._failure is not None:
             raise FetchError(self._failure)
 
-    @property
-    def _is_complete(self) -> bool:
-        return self._download is not None and self._download.complete
+    def _goes_on(self) -> bool:
+        """Settle what is here or can't be had; return whether anything is left."""
+        if self._failure is not None:
+            return False
+        for want in self._wants:
+            if not self._outlook.is_here(want):
+                failure = self._outlook.judge(want)
+                if failure is not None:
+                    self._settle(want, failure)
+            elif want.user or not self.has_all:
+                self._settle(want)
+        return not self.has_all and any(True for _ in self._wants)
+
+    def _settle(self, want: Want, failure: str | None = None) -> None:
+        for chunk in want.chunks:
+            want.senders |= self._senders.get(chunk, set())
+        want.settle(failure)
 
     @property
     def has_all(self) -> bool:
@@ -193,72 +251,21 @@ class Fetch:
 
     # -- Sources ---------------------------------------------------------------------------
 
-    async def _look_for_sources(self) -> None:
-        assert self._nursery is not None
-        last_seen = trio.current_time()
-        holders = self._first_holders
-        while True:
-            random.shuffle(holders)  # so that not everybody asks the same ones
-            for user in holders:
-                self.suggest(user)
-            self._expect()
-            now = trio.current_time()
-            if self._can_go_on:
-                last_seen = now
-            elif now - last_seen >= ALONE_SECONDS_MAX:
-                self._fail("nobody who is online has the rest of it")
-            await trio.sleep(limits.SEARCH_SECONDS if self._holdings else 1.0)
-            holders = await self._find()
-
-    @property
-    def _can_go_on(self) -> bool:
-        """Whether somebody has what is missing; before that is known, may send the hashes."""
-        if self._download is not None:
-            return self._download.can_go_on
+    def _may_get_hashes(self) -> bool:
+        """Whether they are here, or may come from somebody who was not asked yet."""
+        connected = self._sources.connected
         return self._leaves is not None or any(
-            have and self._sources[user] not in self._leaves_asked
-            for user, have in self._holdings.items()
+            have and connected[user] not in self._leaves_asked
+            for user, have in self._sources.holdings.items()
         )
 
-    def suggest(self, user: str) -> None:
-        """Somebody may have some of the file: connect to them, unless there are enough."""
-        if (
-            self._nursery is not None
-            and self._may_ask(user)
-            and user not in self._busy
-            and user not in self.liars
-            and len(self._busy) < limits.SOURCES_MAX
-            and trio.current_time() >= self._retry_at.get(user, -math.inf)
-        ):
-            self._busy.add(user)
-            self._nursery.start_soon(self._run_source, user)
-
     def _expect(self) -> None:
-        if self._download is not None:
-            self._download.expect(len(self._busy) - len(self._holdings))
+        expected = self._sources.expected
+        if self._download is not None and expected != self._expected:
+            self._expected = expected
+            self._download.expect(expected)
 
-    async def _run_source(self, user: str) -> None:
-        try:
-            with ExitStack() as cleanup:
-                with trio.fail_after(limits.PEER_CONNECT_SECONDS_MAX):
-                    transport = await self._connect(user)
-                    cleanup.callback(transport.close)
-                    source = Source(user, transport, self.manifest.root, self._throttle)
-                    await source.greet()
-                self._sources[user] = source
-                await source.run(self)
-        except (ConnectError, trio.TooSlowError, trio.BrokenResourceError):
-            pass
-        except ProtocolViolation:
-            self._leave(user, retry_seconds=math.inf)
-            return
-        self._leave(user)
-
-    def _leave(self, user: str, retry_seconds: float = RETRY_SECONDS) -> None:
-        self._busy.discard(user)
-        self._holdings.pop(user, None)
-        source = self._sources.pop(user, None)
-        self._retry_at[user] = trio.current_time() + retry_seconds
+    def _left(self, user: str, source: Source | None) -> None:
         if self._download is not None:
             self._download.peer_left(user)
         if source is not None and source in self._leaves_asked:
@@ -266,13 +273,12 @@ class Fetch:
             self._ask_leaves_now()
         self._expect()
         self._send_orders()
+        self._change()
 
     def _drop(self, source: Source) -> None:
-        """Somebody has sent what is wrong: they are not asked again."""
-        if source.user not in self.liars:
-            self.liars.add(source.user)
+        if source.user not in self._sources.liars:
             self._lied(source.user)
-        source.close()
+        self._sources.drop(source)
 
     # -- What sources report ---------------------------------------------------------------
 
@@ -284,7 +290,7 @@ class Fetch:
     def size_of_leaves(self) -> int:
         return self.manifest.leaves * HASH_BYTES
 
-    def holding(self, source: Source, pieces: bytes) -> None:
+    def holding(self, source: Source, pieces: bytes, *, is_gone: bool) -> None:
         try:
             # Who has just begun to fetch has nothing yet, and tells of every piece that comes.
             count = self.manifest.pieces
@@ -292,25 +298,30 @@ class Fetch:
         except ValueError:
             source.close()  # it makes no sense
             return
-        self._holdings[source.user] = have
+        self._holders.reached(source.user)
+        if is_gone:
+            self._sources.lose(source)
+            return
+        self._sources.holdings[source.user] = have
         if self._download is None:
             self._ask_leaves()
         else:
             self._join(source.user)
         self._expect()
+        self._change()
 
     def has(self, source: Source, piece: int) -> None:
         self.user_has(source.user, piece)
 
     def user_has(self, user: str, piece: int) -> None:
         """Somebody has one more piece; it matters if they are a source."""
-        have = self._holdings.get(user)
+        have = self._sources.holdings.get(user)
         if have is None or piece >= have.size:
             return
         have.add(piece)
         if self._download is None:
             self._ask_leaves()
-        else:
+        elif piece in self._wants.allowed(user, have):
             self._download.peer_has(user, [piece])
             self._send_orders()
 
@@ -318,9 +329,9 @@ class Fetch:
         self._leaves_asked.discard(source)
         if self._leaves is not None:
             return  # somebody else was faster
-        if not data:  # it does not serve the file any more
-            self._holdings[source.user] = PieceSet(self.manifest.pieces)
-            self._ask_leaves_now()
+        self._holders.reached(source.user)
+        if not data:
+            self._sources.lose(source)
             return
         try:
             self._leaves = Leaves(self.manifest, data)
@@ -335,9 +346,17 @@ class Fetch:
         if self._download is not None:
             self._download.heard(source.user, trio.current_time())
 
-    def refused(self, source: Source, piece: int, *, busy: bool) -> None:
-        if self._download is not None:
-            self._download.refused(source.user, piece, trio.current_time(), busy=busy)
+    def refused(self, source: Source, piece: int, *, is_busy: bool, is_gone: bool) -> None:
+        if is_gone:
+            self._sources.lose(source)
+        elif self._download is not None:
+            have = self._sources.holdings.get(source.user)
+            if have is not None and not is_busy and piece < have.size:
+                have.discard(piece)
+                if not have:
+                    self._sources.lose(source)  # an older client says it piece by piece
+                    return
+            self._download.refused(source.user, piece, trio.current_time(), busy=is_busy)
             self._send_orders()
 
     # -- Pieces ----------------------------------------------------------------------------
@@ -347,8 +366,10 @@ class Fetch:
         now = trio.current_time()
         if self._leaves is not None or now < self._leaves_due:
             return
-        for user, source in self._sources.items():
-            may_know = self._holdings.get(user) and user not in self.liars
+        for source in self._leaves_asked:
+            self._holders.silent(source.user)
+        for user, source in self._sources.connected.items():
+            may_know = self._sources.holdings.get(user) and user not in self._sources.liars
             if may_know and source not in self._leaves_asked:
                 self._leaves_asked.add(source)
                 self._leaves_due = now + limits.SILENCE_SECONDS
@@ -361,6 +382,7 @@ class Fetch:
 
     async def _check(self, leaves: Leaves) -> None:
         """See what is here from an earlier try, then begin."""
+        assert self._part is not None
         try:
             have = await trio.to_thread.run_sync(self._part.verify, leaves, self._note_checked)
         except DiskError as error:
@@ -370,31 +392,34 @@ class Fetch:
 
     def _note_checked(self, done: int, _size: int) -> None:
         trio.from_thread.check_cancelled()  # a large file must keep nobody waiting
-        self.checked_bytes = done
 
     def _begin(self, leaves: Leaves, have: PieceSet) -> None:
+        assert self._part is not None
         self._leaves = leaves
-        self._download = Download(self.manifest, have, secrets.randbits(32), self._chunks)
+        self._download = Download(self.manifest, have, secrets.randbits(32), self._wants.chunks)
+        self._outlook.download = self._download
+        for want in self._wants:
+            want.was_here = self._wants.is_here(want, have)
         self.held = Held(leaves, self._part.path, None, self._download.have)
         self._shelf.put(self.held)
         self._serving.begin(self.manifest.root, self.held.have)
         if have:
             self._chunk_done()
-        for user in self._holdings:
+        for user in self._sources.holdings:
             self._join(user)
         self._expect()
         self._change()
 
     def _join(self, user: str) -> None:
         assert self._download is not None
-        self._download.peer_joined(user, self._holdings[user])
+        self._download.peer_joined(user, self._wants.allowed(user, self._sources.holdings[user]))
         self._send_orders()
 
     def _send_orders(self) -> None:
         if self._download is None:
             return
         for order in self._download.orders(trio.current_time()):
-            source = self._sources.get(order.peer)
+            source = self._sources.connected.get(order.peer)
             if source is None:
                 continue
             if isinstance(order, Ask):
@@ -403,6 +428,7 @@ class Fetch:
                 source.cancel(order.piece)
 
     async def leaf(self, source: Source, piece: int, leaf: Leaf, data: memoryview) -> None:
+        assert self._part is not None
         assert self._leaves is not None
         assert self._download is not None
         try:
@@ -424,18 +450,18 @@ class Fetch:
 
     def piece(self, source: Source, piece: int) -> None:
         assert self._download is not None
-        if self._failure is not None or source.user in self.liars:
+        if self._failure is not None or source.user in self._sources.liars:
             return  # a leaf was not written
         receipt = self._download.received(source.user, piece, ok=True, now=trio.current_time())
         if receipt.verdict is Verdict.VERIFIED:
-            for other in self._sources.values():
+            for other in self._sources.connected.values():
                 other.announce(piece)
-            self._serving.announce(self.manifest.root, piece, self._sources)
+            self._serving.announce(self.manifest.root, piece, self._sources.connected)
+            self._senders.setdefault(self.manifest.chunk_of(piece), set()).add(source.user)
             if receipt.chunk is not None:
                 self._chunk_done()
+                self._change()
         self._send_orders()
-        if receipt.complete:
-            self._change()
 
 
 def _leaves_of_nothing(manifest: Manifest) -> Leaves:

@@ -56,20 +56,24 @@ def reading(name: str, done: float) -> Notice:
     return notice(Kind.INFO, f"Reading {clean_line(name)}: {done:.0%}")
 
 
-def progress(name: str, size: int, missing: int, rate: float, sources: int) -> Notice:
-    """How far a download is."""
+def progress(
+    name: str, size: int, missing: int, rate: float, sources: int, trouble: str | None = None
+) -> Notice:
+    """How far a download is; why nothing comes, if that is known."""
     name, done = clean_line(name), 1 - missing / size if size else 1.0
     bar = "#" * int(done * 20)
     peers = f"{sources} peer{'' if sources == 1 else 's'}"
     left = f", {_format_left(missing / rate)} left" if rate > 0 and missing else ""
+    why = f"; {clean_line(trouble)}" if trouble else ""
     return notice(
         Kind.PROGRESS,
-        f"{name} [{bar:<20}] {done:4.0%} {format_bytes(rate)}/s{left}, {peers}",
+        f"{name} [{bar:<20}] {done:4.0%} {format_bytes(rate)}/s{left}, {peers}{why}",
         name=name,
         size=size,
         done=size - missing,
         rate=round(rate),
         peers=sources,
+        trouble=trouble and clean_line(trouble),
     )
 
 
@@ -104,11 +108,28 @@ def downloaded(
     return _file(name, "complete", line, path)
 
 
-def chunks_downloaded(manifest: Manifest, chunks: Sequence[int], user: str) -> Notice:
-    """Chunks that our user asked somebody for are here."""
-    which = f"chunk{'' if len(chunks) == 1 else 's'} {format_chunks(chunks)}"
-    line = f"Downloaded {which} of {clean_line(manifest.name)} from {clean_line(user)}"
+def chunks_downloaded(manifest: Manifest, chunks: Sequence[int], users: Sequence[str]) -> Notice:
+    """Chunks that our user asked for are here; says who has sent them."""
+    senders = ", ".join(clean_line(user) for user in users)
+    line = f"Downloaded {_which(chunks)} of {clean_line(manifest.name)} from {senders}"
     return _file(manifest.name, "chunks_complete", line)
+
+
+def chunks_here(manifest: Manifest, chunks: Sequence[int]) -> Notice:
+    """Chunks that our user asks for were here before."""
+    line = f"You have {_which(chunks)} of {clean_line(manifest.name)} already"
+    return _file(manifest.name, "chunks_complete", line)
+
+
+def chunks_failed(manifest: Manifest, chunks: Sequence[int], reason: str) -> Notice:
+    """Chunks that our user asked for can't be had."""
+    which = f"{_which(chunks)} of {clean_line(manifest.name)}"
+    line = f"Error. Cannot download {which}: {clean_line(reason)}"
+    return error("download_failed", line, "download")
+
+
+def _which(chunks: Sequence[int]) -> str:
+    return f"chunk{'' if len(chunks) == 1 else 's'} {format_chunks(chunks)}"
 
 
 def download_failed(name: str, reason: str) -> Notice:
@@ -117,9 +138,18 @@ def download_failed(name: str, reason: str) -> Notice:
     return error("download_failed", line, "download")
 
 
-def download_cancelled(name: str) -> Notice:
-    """Our user has given a download up."""
+def news_of_holders(name: str, text: str) -> Notice:
+    """What has become of those who have a file that is downloaded."""
+    return notice(Kind.INFO, f"{clean_line(name)}: {clean_line(text)}")
+
+
+def download_cancelled(name: str, chunks: str | None = None) -> Notice:
+    """Our user has given a download up, or the chunks that they had asked for in these words."""
     name = clean_line(name)
+    if chunks is not None:
+        which = f"Chunk{'' if chunks.isdigit() else 's'} {clean_line(chunks)}"
+        line = f"{which} of {name} was cancelled; what is here of it stays"
+        return _file(name, "cancelled", line)
     return _file(name, "cancelled", f"{name} was cancelled; 'download' goes on with it")
 
 

@@ -5,6 +5,7 @@ Whose request is next is decided by `swarm.uploads`; a few pieces are on their w
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Container
 from itertools import count, islice
@@ -21,7 +22,7 @@ from ...protocol.framing import encode_line
 from ...swarm.manifest import Leaf
 from ...swarm.pieces import PieceSet
 from ...swarm.uploads import Upload, Uploads
-from .disk import DiskError, read_span
+from .disk import DiskError, check_version, read_span
 from .shelf import Held, Shelf
 from .stream import FileStream
 from .thread import run_briefly
@@ -49,7 +50,7 @@ class _Fetcher:
         turn: held while something is sent.
         interests: the files of which they want to hear.
         early: those of which nothing was here when they asked.
-        news: announcements that wait.
+        news: announcements and refusals that wait.
     """
 
     def __init__(self, name: str, user: str, transport: BulkTransport) -> None:
@@ -59,7 +60,7 @@ class _Fetcher:
         self.turn = trio.StrictFIFOLock()
         self.interests: set[bytes] = set()
         self.early: set[bytes] = set()
-        self.news: deque[wire.Have] = deque()
+        self.news: deque[wire.Have | wire.Refused] = deque()
         self.has_news = trio.Event()
         self.life = trio.CancelScope()
 
@@ -71,10 +72,14 @@ class _Fetcher:
     def announce(self, root: bytes, piece: int) -> None:
         """Tell them of one more piece, when there is time."""
         if root in self.interests:
-            self.news.append(wire.Have(root, piece))
-            self.has_news.set()
-            if len(self.news) > limits.SERVED_WAITING_MAX:
-                self.life.cancel()  # they do not read
+            self.tell(wire.Have(root, piece))
+
+    def tell(self, news: wire.Have | wire.Refused) -> None:
+        """Tell them something, when there is time."""
+        self.news.append(news)
+        self.has_news.set()
+        if len(self.news) > limits.SERVED_WAITING_MAX:
+            self.life.cancel()  # they do not read
 
 
 class Serving:
@@ -105,16 +110,27 @@ class Serving:
         self._numbers = count(1)
         self._buffers: list[bytearray] = []  # those that are free; new ones are slow to touch
         self._changed = trio.Event()
+        self._moved_at = -math.inf  # when something was last asked for or sent
 
     @property
     def is_used(self) -> bool:
-        """Whether anybody is connected to fetch."""
-        return bool(self._fetchers)
+        """Whether something is on its way to somebody, or was a moment ago and may go on."""
+        return self._seconds_used > 0
 
     async def wait_unused(self) -> None:
-        """Wait until nobody is."""
-        while self._fetchers:
-            await self._changed.wait()
+        """Wait until nothing is."""
+        while (seconds := self._seconds_used) > 0:
+            with trio.move_on_after(seconds):
+                await self._changed.wait()
+
+    @property
+    def _seconds_used(self) -> float:
+        """How long what is on its way counts as that, unless more of it is sent or asked for."""
+        if not self._fetchers:
+            return 0.0
+        idle = self._uploads.is_idle
+        patience = limits.SERVED_PAUSE_SECONDS if idle else limits.SERVED_STALLED_SECONDS
+        return self._moved_at + patience - trio.current_time()
 
     async def serve(self, transport: BulkTransport, user: str) -> None:
         """Serve somebody until they go."""
@@ -130,10 +146,13 @@ class Serving:
                 finally:
                     del self._fetchers[fetcher.name]
                     self._uploads.peer_left(fetcher.name)
-                    self._changed.set()
-                    self._changed = trio.Event()
+                    self._change()
                     nursery.cancel_scope.cancel()
         self._send_pieces()
+
+    def _change(self) -> None:
+        self._changed.set()
+        self._changed = trio.Event()
 
     def announce(self, root: bytes, piece: int, told: Container[str]) -> None:
         """One more piece of a file is there: tell all whom it concerns, but those who know."""
@@ -151,8 +170,9 @@ class Serving:
                     fetcher.announce(root, piece)
 
     def forget(self, root: bytes) -> None:
-        """A file is not served any more."""
-        self._uploads.forget_file(root)
+        """A file is not served any more: tell those who wait for some of it."""
+        for name, piece in self._uploads.forget_file(root):
+            self._fetchers[name][0].tell(wire.Refused(root, piece, gone=True))
 
     # -- One connection --------------------------------------------------------------------
 
@@ -185,6 +205,7 @@ class Serving:
     async def _tell_holding(self, fetcher: _Fetcher, root: bytes) -> None:
         """Say what is there of a file, and of what comes from now on."""
         async with fetcher.turn:  # what comes to be there from now on is told after this
+            is_gone = await self._forget_changed(root)
             held = self._shelf.get(root)
             pieces = b"" if held is None else held.have.to_bytes()
             is_fetched = self._interested(root, fetcher.user)
@@ -192,16 +213,41 @@ class Serving:
                 fetcher.interests.add(root)
             if held is None and is_fetched:
                 fetcher.early.add(root)
-            await fetcher.transport.send_all(encode_line(wire.Holding(root, pieces)) + b"\n")
+            holding = wire.Holding(root, pieces, gone=is_gone and held is None)
+            await fetcher.transport.send_all(encode_line(holding) + b"\n")
+
+    async def _forget_changed(self, root: bytes) -> bool:
+        """See whether a file still is what it was, before anybody is told that it is there.
+
+        Returns:
+            Whether it, or a copy of it, was here and is not served any more.
+        """
+        is_gone = False
+        while (held := self._shelf.get(root)) is not None and held.version is not None:
+            try:
+                await run_briefly(check_version, held.path, held.version)
+                break
+            except DiskError as error:
+                self._gone(held, error)
+                is_gone = True
+                if self._shelf.get(root) is held:
+                    break  # it can't be read just now
+        return is_gone
 
     async def _ask(self, fetcher: _Fetcher, root: bytes, piece: int) -> None:
         held = self._shelf.get(root)
         if held is None or piece not in held.have:
-            await fetcher.send(wire.Refused(root, piece))
+            await fetcher.send(self._refusal(fetcher, root, piece))
         elif not self._uploads.ask(fetcher.name, root, piece):
             await fetcher.send(wire.Refused(root, piece, busy=True))
         else:
+            self._moved_at = trio.current_time()
             self._send_pieces()
+
+    def _refusal(self, fetcher: _Fetcher, root: bytes, piece: int) -> wire.Refused:
+        """What to say of a piece that is not here."""
+        is_gone = self._shelf.get(root) is None and not self._interested(root, fetcher.user)
+        return wire.Refused(root, piece, gone=is_gone)
 
     async def _send_news(self, fetcher: _Fetcher) -> None:
         while True:
@@ -229,7 +275,7 @@ class Serving:
         try:
             held = self._shelf.get(upload.file)
             if held is None or upload.piece not in held.have:  # not any more
-                await fetcher.send(wire.Refused(upload.file, upload.piece))
+                await fetcher.send(self._refusal(fetcher, upload.file, upload.piece))
                 return
             if len(buffer) < held.manifest.leaf_bytes:
                 buffer = bytearray(held.manifest.leaf_bytes)
@@ -238,7 +284,8 @@ class Serving:
                 data = await _read(held, first, buffer)
             except DiskError as error:
                 is_gone = self._gone(held, error)
-                await fetcher.send(wire.Refused(upload.file, upload.piece, busy=not is_gone))
+                refused = wire.Refused(upload.file, upload.piece, busy=not is_gone, gone=is_gone)
+                await fetcher.send(refused)
                 return
             async with fetcher.turn:
                 size = held.manifest.span(upload.piece)[1]
@@ -259,6 +306,7 @@ class Serving:
                 self._buffers.append(buffer)
             self._uploads.done(upload.peer)
             self._send_pieces()
+            self._change()
 
     async def _send_data(self, fetcher: _Fetcher, header: bytes, view: memoryview) -> None:
         while view:
@@ -273,6 +321,7 @@ class Serving:
                 self._send_pieces()
             await fetcher.transport.send_all(block[taken:])
             self.sent_bytes += len(part)
+            self._moved_at = trio.current_time()
             view, header = view[len(part) :], b""
 
 

@@ -35,8 +35,8 @@ class Receiver(Protocol):
     def size_of_leaves(self) -> int:
         """How many bytes the hashes of all pieces have."""
 
-    def holding(self, source: Source, pieces: bytes) -> None:
-        """It has these pieces, as a bitmap; none of the file if that is empty."""
+    def holding(self, source: Source, pieces: bytes, *, is_gone: bool) -> None:
+        """It has these pieces, as a bitmap; none if that is empty, or not any more."""
 
     def has(self, source: Source, piece: int) -> None:
         """It has one more piece."""
@@ -56,8 +56,8 @@ class Receiver(Protocol):
     def piece(self, source: Source, piece: int) -> None:
         """All leaves of a piece have been reported."""
 
-    def refused(self, source: Source, piece: int, *, busy: bool) -> None:
-        """A piece does not come."""
+    def refused(self, source: Source, piece: int, *, is_busy: bool, is_gone: bool) -> None:
+        """A piece does not come now, or not at all, or nothing of the file any more."""
 
 
 class Source:
@@ -169,11 +169,11 @@ class Source:
                 case wire.Holding(root, pieces) if root == self._root and not self._has_said:
                     self._has_said = True
                     self._life.deadline = math.inf
-                    receiver.holding(self, pieces)
+                    receiver.holding(self, pieces, is_gone=message.gone)
                 case wire.Have(root, piece) if root == self._root:
                     receiver.has(self, piece)
                 case wire.Refused(root, piece) if root == self._root:
-                    receiver.refused(self, piece, busy=message.busy)
+                    receiver.refused(self, piece, is_busy=message.busy, is_gone=message.gone)
                 case wire.PieceFollows(root, piece, size) if root == self._root:
                     await self._receive_piece(receiver, piece, size)
                 case wire.LeavesFollow(root, size) if root == self._root:
