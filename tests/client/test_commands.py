@@ -160,3 +160,16 @@ async def test_a_person_is_told_that_wait_is_not_for_them(
     await scene.person.see("Error. 'wait' is for scripts; 'downloads' shows what is under way")
     await scene.server.expect(wire.Active)
     await scene.server.dismiss()
+
+
+async def test_an_older_server_is_not_asked_to_unregister(
+    scene: Scene, autojump_clock: MockClock
+) -> None:
+    await scene.log_in()
+    scene.person.type("unregister a.bin")
+    await scene.person.see(
+        "Error. This server is older than 'unregister'; ask its operator to update it"
+    )
+    scene.person.type("logout")
+    await scene.server.expect(wire.Active)
+    await scene.server.dismiss()

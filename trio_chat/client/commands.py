@@ -20,6 +20,7 @@ from ..errors import UsageError
 from ..protocol import messages as wire
 from . import grammar, meanings, render
 from .connection import ConnectionLost
+from .files import render as files_render
 from .files.transfers import Transfers
 from .links import Links
 from .notice import Notice
@@ -84,6 +85,7 @@ class Commands:
                 self._tell_active()
             case (
                 meanings.RegisterFile()
+                | meanings.UnregisterFile()
                 | meanings.Download()
                 | meanings.DownloadChunks()
                 | meanings.Cancel()
@@ -104,6 +106,11 @@ class Commands:
         match meaning:
             case meanings.RegisterFile(path):
                 await transfers.register(path)
+            case meanings.UnregisterFile(name):
+                if wire.UNREGISTER in self._session.capabilities:
+                    await transfers.unregister(name)
+                else:
+                    await self._terminal.show([files_render.cannot_unregister()])
             case meanings.Download(name):
                 await transfers.download(name)
             case meanings.DownloadChunks(user, name, chunks):

@@ -43,6 +43,7 @@ class Connection:
         self._outbox = Outbox(transport)
         self._decoder = server_message_decoder()
         self._early: list[wire.ServerMessage] = []
+        self.capabilities: tuple[str, ...] = ()
 
     async def greet(self, hello: wire.Hello) -> None:
         """Exchange the first lines.
@@ -62,6 +63,7 @@ class Connection:
             code = ErrorCode.WRONG_VERSION
             text = code.describe(ours=first.version, theirs=wire.PROTOCOL_VERSION)
             raise Refused(code, text)
+        self.capabilities = first.capabilities
 
     async def run(self) -> None:
         """Send what the server did not take at once; return when the connection is closed."""

@@ -34,6 +34,7 @@ from .meanings import (
     RegisterFile,
     StartPrivate,
     StopPrivate,
+    UnregisterFile,
     Wait,
 )
 
@@ -279,9 +280,21 @@ COMMANDS = (
         details=(
             "Others can fetch it from you while you are online, and pass it on.",
             "A path with blanks may stand in quotes; '~' is your home directory.",
+            "Registering a changed file of yours again makes it the new version for all.",
         ),
         example="register ~/maps/hoth.pdf",
         build=lambda path: RegisterFile(words.path(path)),
+    ),
+    Command(
+        name="unregister",
+        parameters=("filename",),
+        summary="Share a file no longer",
+        details=(
+            "If others have the file, they go on sharing it, and its name becomes theirs.",
+            "The file itself stays where it is.",
+        ),
+        example="unregister hoth.pdf",
+        build=lambda name: UnregisterFile(words.file_name(name)),
     ),
     Command(
         name="searchFile",

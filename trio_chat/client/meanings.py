@@ -47,6 +47,12 @@ class RegisterFile(Struct, frozen=True):
     path: Path
 
 
+class UnregisterFile(Struct, frozen=True):
+    """``unregister``."""
+
+    name: str
+
+
 class Download(Struct, frozen=True):
     """``download``."""
 
@@ -85,12 +91,13 @@ Numbered = (
     | wire.Unblock
     | wire.Introduce
     | wire.Register
+    | wire.Unregister
     | wire.Search
     | wire.Logout
 )
 """The requests that have a reply."""
 
-AboutFiles = RegisterFile | Download | DownloadChunks | Cancel | ListDownloads
+AboutFiles = RegisterFile | UnregisterFile | Download | DownloadChunks | Cancel | ListDownloads
 """What `files.transfers` does."""
 
 Line = (

@@ -49,6 +49,7 @@ _RESUME_ID, _LOGIN_ID = 1, 2
 _ALREADY_DONE = {
     wire.Block: ErrorCode.ALREADY_BLOCKED,
     wire.Unblock: ErrorCode.NOT_BLOCKED,
+    wire.Unregister: ErrorCode.NOT_REGISTERED,
 }
 """How a request that was done is refused when it is repeated."""
 
@@ -116,6 +117,11 @@ class Session:
             len(self._exchanges) + len(self._asides) >= limits.REQUESTS_UNANSWERED_MAX
             or self._unanswered_bytes >= _UNANSWERED_BYTES_MAX
         )
+
+    @property
+    def capabilities(self) -> tuple[str, ...]:
+        """What the server can do beside what every server does."""
+        return () if self._connection is None else self._connection.capabilities
 
     # -- Connections -------------------------------------------------------------------------
 

@@ -791,3 +791,56 @@ async def test_a_script_that_serves_ends_though_somebody_stays_connected(
         while hans.chat._transfers.serving.is_used:
             await hans.chat._transfers.serving.wait_unused()
     assert trio.current_time() - began <= limits.SERVED_PAUSE_SECONDS + 1
+
+
+# -- New versions ------------------------------------------------------------------------------
+
+
+async def test_an_owner_publishes_a_new_version_and_downloads_of_the_old_one_end(
+    party: Party, fast_clock: MockClock
+) -> None:
+    hans, luke, yoda = await party.join("hans", "luke", "yoda")
+    path = make(party)
+    await register(hans, path)
+    luke.type("startprivate hans")
+    await sees(luke, "Start private messaging with hans")
+    luke.type("private hans download a.bin 1")
+    await sees(luke, "Downloaded chunk 1 of a.bin from hans")
+    party.network.cut.add(hans.peering.port)
+    luke.type("download a.bin")
+    await until(lambda: any(_tells_of(status, "a.bin [") for status in luke.person.statuses))
+    path.write_bytes(os.urandom(SIZE))
+    hans.type(f"register {path}")
+    await sees(hans, r"Ok\. a\.bin is registered: .*")
+    await sees(luke, r"Error\. Cannot download a\.bin: its owner has registered a new version.*")
+    party.network.cut.clear()
+    luke.type("download a.bin")
+    assert await fetched(party, luke, path) == "hans 100%"
+    yoda.type(f"register {make(party, within='elsewhere')}")
+    await sees(yoda, r"Error\. Another file is registered as a\.bin already.*")
+
+
+async def test_what_is_unregistered_is_neither_found_nor_served(
+    party: Party, fast_clock: MockClock
+) -> None:
+    hans, luke = await party.join("hans", "luke")
+    await register(hans, make(party))
+    hans.type("unregister b.bin")
+    await sees(hans, r"Error\. No file of yours is registered as b\.bin")
+    hans.type("unregister a.bin")
+    await sees(hans, r"Ok\. You do not share a\.bin any more")
+    assert not list(hans.chat._transfers._shelf)
+    luke.type("searchFile a.bin")
+    await sees(luke, "Not available")
+    other = make(party, within="elsewhere")
+    await register(luke, other)
+    hans.type("download a.bin")
+    await fetched(party, hans, other)
+
+
+async def test_what_is_on_its_way_is_not_unregistered(party: Party, fast_clock: MockClock) -> None:
+    hans, luke = await party.join("hans", "luke")
+    await register(hans, make(party))
+    party.network.cut.add(hans.peering.port)
+    luke.type("download a.bin", "unregister a.bin")
+    await sees(luke, r"Error\. a\.bin is being downloaded; 'cancel' that first")

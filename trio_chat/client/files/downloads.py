@@ -101,6 +101,11 @@ class Downloads:
         """The files that were asked for."""
         return list(self._jobs)
 
+    def is_fetching(self, name: str) -> bool:
+        """Whether a file is on its way here."""
+        job = self._jobs.get(name)
+        return job is not None and not job.is_over
+
     def describe(self) -> list[Notice]:
         """How far all is, and how what is over has ended."""
         return [job.describe() for job in self._jobs.values()]
@@ -248,10 +253,13 @@ class Downloads:
 
         async def find() -> list[Holding] | None:
             try:
-                _, found = await search(self._ask, job.name)
+                known, found = await search(self._ask, job.name)
             except NoAnswerError:
                 return None
             except FetchError:
+                return []
+            if known.root != manifest.root:
+                fetch.outdate()
                 return []
             return found
 

@@ -171,6 +171,10 @@ class Fetch:
         """Somebody may have some of the file."""
         self._sources.suggest(user)
 
+    def outdate(self) -> None:
+        """The name of the file stands for another one now."""
+        self._fail("its owner has registered a new version of it; 'download' fetches that")
+
     # -- Running ---------------------------------------------------------------------------
 
     async def run(self, part: PartFile) -> None:

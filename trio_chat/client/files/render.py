@@ -39,6 +39,18 @@ def registered(manifest: Manifest, *, new: bool) -> Notice:
     return _file(name, "registered", line)
 
 
+def unregistered(name: str) -> Notice:
+    """A file is not registered by our user any more."""
+    name = clean_line(name)
+    return _file(name, "unregistered", f"Ok. You do not share {name} any more")
+
+
+def cannot_unregister() -> Notice:
+    """The server does not know how to unregister."""
+    line = "Error. This server is older than 'unregister'; ask its operator to update it"
+    return error("not_supported", line, "unregister")
+
+
 def not_registered(reason: str) -> Notice:
     """A file of our user can't be read."""
     return error("not_registered", f"Error. {clean_line(reason)}", "register")
@@ -157,6 +169,12 @@ def already_downloading(name: str) -> Notice:
     """There is such a download."""
     line = f"Error. {clean_line(name)} is being downloaded already"
     return error("already_downloading", line, "download")
+
+
+def still_downloading(name: str) -> Notice:
+    """A file is on its way, so it can't be given up."""
+    line = f"Error. {clean_line(name)} is being downloaded; 'cancel' that first"
+    return error("already_downloading", line, "unregister")
 
 
 def not_downloading(name: str) -> Notice:

@@ -186,14 +186,55 @@ class Transfers:
             self._tell_board()
         held = Held(leaves, path, version, PieceSet.full(manifest.pieces))
         try:
-            reply = await self._ask(_registration(manifest, held))
+            reply = await self._ask(_registration(manifest, held, replace=True))
         except ConnectionLost:
             return no_server("register")
         if isinstance(reply, wire.Registered):
+            self._forget(manifest.name, manifest.root)
             self._shelf.put(held)
             return render.registered(manifest, new=reply.new)
         assert isinstance(reply, wire.Error)
         return refused(reply, "register")
+
+    async def unregister(self, name: str) -> None:
+        """Begin to give a file's name up, and serve the file no longer."""
+        assert self._nursery is not None
+        await self._places.take()
+        self._nursery.start_soon(self._give_up, name)
+
+    async def _give_up(self, name: str) -> None:
+        await self._show([await self._unshare(name)])
+        self._places.give_back()
+
+    async def _unshare(self, name: str) -> Notice:
+        if self._downloads.is_fetching(name):
+            return render.still_downloading(name)
+        try:
+            reply = await self._ask(wire.Unregister(UNNUMBERED, name))
+        except ConnectionLost:
+            return no_server("unregister")
+        if isinstance(reply, wire.Ok) or self._forget(name):
+            self._forget(name)
+            return render.unregistered(name)
+        assert isinstance(reply, wire.Error)
+        return refused(reply, "unregister")
+
+    def _forget(self, name: str, root: bytes = b"") -> bool:
+        """Serve nothing of this name any more, but for the file with this root.
+
+        Returns:
+            Whether there was anything.
+        """
+        others = [
+            held
+            for held in self._shelf
+            if held.manifest.name == name and held.manifest.root != root
+        ]
+        for held in others:
+            self._shelf.remove(held)
+            if self._shelf.get(held.manifest.root) is None:
+                self.serving.forget(held.manifest.root)
+        return bool(others)
 
     # -- Download --------------------------------------------------------------------------
 
@@ -329,10 +370,10 @@ class _Progress:
 
 
 def _registration(
-    manifest: Manifest, held: Held | None, *, fetching: bool = False
+    manifest: Manifest, held: Held | None, *, fetching: bool = False, replace: bool = False
 ) -> wire.Register:
     chunks = () if held is None else held.chunks
-    return wire.Register(UNNUMBERED, _file(manifest), chunks, fetching)
+    return wire.Register(UNNUMBERED, _file(manifest), chunks, fetching, replace)
 
 
 def _file(manifest: Manifest) -> wire.File:
