@@ -9,6 +9,12 @@ relations that other code relies on are asserted below, when this module is impo
 TEXT_BYTES_MAX = 8 * 1024
 """One message's text, in UTF-8. Several screens full; a longer thing is a file."""
 
+TOKEN_CHARACTERS_MAX = 256
+"""A token by which a client takes its session up again; those of our server have 43."""
+
+ADDRESS_CHARACTERS_MAX = 64
+"""An address as the server tells it; an IPv6 one with its zone has some 60."""
+
 NAME_BYTES_MAX = 64
 """A user name, in UTF-8."""
 
@@ -259,11 +265,34 @@ INTRODUCTION_SECONDS = 30.0
 INTRODUCTIONS_EXPECTED_MAX = 1000
 """Introductions that a client keeps until somebody comes; the oldest is forgotten first."""
 
-PEER_CONNECTIONS_MAX = 200
-"""Connections that a client has of others at one time, strangers in their handshake included.
+PEER_STRANGERS_MAX = 40
+"""Connections to a client of those who have not proved to be introduced; that takes an honest one
+some milliseconds."""
+
+PEER_STRANGERS_ADDRESS_MAX = 20
+"""So many of these from one address: friends who share one, or one who is a nuisance."""
+
+PEER_LINKS_MAX = 40
+"""Connections that a client has of others for private messages at one time."""
+
+PEER_LINKS_USER_MAX = 3
+"""So many of them of one user: one, and those that are about to end."""
+
+PEER_FETCHERS_MAX = 120
+"""Connections that a client has of others who fetch files from it at one time."""
+
+PEER_FETCHERS_USER_MAX = 20
+"""So many of them of one user, who has one for each file that is on its way."""
+
+FETCHER_IDLE_SECONDS = 120.0
+"""How long a client that fetches may ask for nothing before its place is free for others; it can
+come back. It hears of new pieces meanwhile, so there is mostly something to ask for."""
+
+PEER_CONNECTIONS_MAX = PEER_STRANGERS_MAX + PEER_LINKS_MAX + PEER_FETCHERS_MAX
+"""Connections that a client has of others at one time.
 
 Most systems let a program have 1,024 open files, or 256; its files and its own connections to
-others need some too."""
+others have to find room beside these."""
 
 PEER_CONNECT_SECONDS_MAX = 10.0
 """From asking for an introduction to the first line of the other peer."""
@@ -460,4 +489,5 @@ assert ADMIN_LINE_BYTES_MAX > FILES_LISTED_MAX * (
     6 * FILE_NAME_BYTES_MAX + 2 * NAME_BYTES_MAX + 256
 ), "whatever their names are"
 assert DOWNLOADS_ACTIVE_MAX * SOURCES_MAX + PEER_CONNECTIONS_MAX < 1000
+assert PEER_FETCHERS_USER_MAX > DOWNLOADS_ACTIVE_MAX
 assert UPLOADS_WAITING_MAX > WINDOW_PIECES_MAX, "who keeps to the window is never refused"

@@ -471,3 +471,43 @@ async def test_the_oldest_of_too_many_introductions_is_forgotten(
     assert (await tickets.find(names[-1])).ticket == names[-1]
     await trio.sleep(30)
     assert not tickets.take(names[-1])
+
+
+async def test_strangers_who_say_nothing_keep_no_friend_out(tmp_path: Path) -> None:
+    async with hosts(tmp_path, "yoda", "luke") as (yoda, luke):
+        strangers = [
+            socket.create_connection((HOST, yoda.listening.port))
+            for _ in range(2 * limits.PEER_CONNECTIONS_MAX)
+        ]
+        ticket = _ticket()
+        yoda.expects(luke, ticket)
+        transport = await luke.peering.dial(yoda.introduction(), ticket)
+        assert await _hear(transport) == b"hi luke"
+        for stranger in strangers:
+            stranger.close()
+
+
+async def test_one_friend_can_not_take_the_places_of_all(tmp_path: Path) -> None:
+    async with hosts(tmp_path, "yoda", "vader", "luke") as (yoda, vader, luke):
+        kept = []
+        for _ in range(limits.PEER_LINKS_USER_MAX + 1):
+            ticket = _ticket()
+            yoda.expects(vader, ticket)
+            kept.append(await vader.peering.dial(yoda.introduction(), ticket))
+        *heard, last = [await transport.receive() for transport in kept]
+        assert (set(heard), last) == ({b"hi vader"}, b"")
+        ticket = _ticket()
+        yoda.expects(luke, ticket)
+        assert await _hear(await luke.peering.dial(yoda.introduction(), ticket)) == b"hi luke"
+        for transport in kept:
+            transport.close()
+
+
+async def test_introductions_expire_however_long_the_server_wants_them_kept(
+    autojump_clock: MockClock,
+) -> None:
+    tickets = Tickets()
+    tickets.add(wire.Introduced("hans", b"", _ticket(), 1e9))
+    await trio.sleep(limits.INTRODUCTION_SECONDS + 1)
+    tickets.add(wire.Introduced("luke", b"", _ticket(), 30))
+    assert [each.introduced.user for each in tickets._expected.values()] == ["luke"]

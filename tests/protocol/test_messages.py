@@ -7,6 +7,7 @@ from typing import get_args
 import msgspec
 import pytest
 
+from trio_chat import limits
 from trio_chat.errors import ErrorCode
 from trio_chat.protocol import messages as wire
 from trio_chat.protocol.framing import (
@@ -144,3 +145,27 @@ def test_messages_are_immutable() -> None:
 def test_defaults_are_not_sent() -> None:
     for message in (*REQUESTS, *SERVER_MESSAGES):
         assert None not in msgspec.json.decode(encode_line(message)).values()
+
+
+LONG = "x" * (limits.NAME_BYTES_MAX + 1)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        {"type": "introduced", "user": LONG, "certificate": "", "ticket": "0" * 32, "seconds": 1},
+        {"type": "presence", "user": LONG, "online": True},
+        {"type": "users", "id": 1, "users": ["hans", LONG]},
+        {"type": "found", "id": 1, "holders": [{"user": LONG, "chunks": []}]},
+        {"type": "delivery", "seq": 1, "from": LONG, "client": "c", "id": 1, "text": ""},
+        {"type": "delivery", "seq": 1, "from": "h", "client": LONG * 9, "id": 1, "text": ""},
+        {"type": "announcement", "from": LONG, "client": "c", "id": 1, "text": ""},
+        {"type": "token", "token": LONG * 9},
+    ],
+    ids=lambda line: line["type"],
+)
+def test_what_a_client_remembers_is_bounded_wherever_it_comes_from(line: object) -> None:
+    """A hostile server has no other limit than that of a line."""
+    decoder = msgspec.json.Decoder(wire.ServerMessage)
+    with pytest.raises(msgspec.ValidationError, match="length"):
+        decoder.decode(msgspec.json.encode(line))

@@ -6,6 +6,8 @@ A server that does not read is as good as one that has gone: the connection is c
 
 from __future__ import annotations
 
+from collections.abc import Set
+
 import trio
 
 from ..errors import ErrorCode, ProtocolViolation
@@ -43,7 +45,7 @@ class Connection:
         self._outbox = Outbox(transport)
         self._decoder = server_message_decoder()
         self._early: list[wire.ServerMessage] = []
-        self.capabilities: tuple[str, ...] = ()
+        self.capabilities: Set[str] = frozenset()
 
     async def greet(self, hello: wire.Hello) -> None:
         """Exchange the first lines.
@@ -63,7 +65,7 @@ class Connection:
             code = ErrorCode.WRONG_VERSION
             text = code.describe(ours=first.version, theirs=wire.PROTOCOL_VERSION)
             raise Refused(code, text)
-        self.capabilities = first.capabilities
+        self.capabilities = {wire.UNREGISTER}.intersection(first.capabilities)
 
     async def run(self) -> None:
         """Send what the server did not take at once; return when the connection is closed."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Protocol
 
@@ -27,6 +27,7 @@ from ..net.identity import Identity, IdentityError, load_or_make
 from ..net.tcp import TcpListener, TcpTransport
 from ..net.transport import BulkTransport, HandshakeError, ListenError, Transport
 from ..protocol import messages as wire
+from .visitors import Visitors
 
 Welcome = Callable[[BulkTransport, wire.Introduced], Awaitable[None]]
 """Takes a connection of somebody who was introduced; it is closed when this returns."""
@@ -87,7 +88,11 @@ class Tickets:
 
     def add(self, introduced: wire.Introduced) -> None:
         """Somebody may connect now."""
-        deadline = trio.current_time() + introduced.seconds
+        now = trio.current_time()
+        while self._expected and next(iter(self._expected.values())).deadline <= now:
+            del self._expected[next(iter(self._expected))]
+        # A server that names a longer time can't make us remember more.
+        deadline = now + min(introduced.seconds, limits.INTRODUCTION_SECONDS)
         # A ticket stays whose it is, though others may have seen it and ask for the same.
         self._expected.setdefault(introduced.ticket, _Expected(introduced, deadline))
         if len(self._expected) > limits.INTRODUCTIONS_EXPECTED_MAX:
@@ -124,6 +129,7 @@ class TlsPeering:
         self._directory = directory
         self._listener = TcpListener(port, host, connections_max=limits.PEER_CONNECTIONS_MAX)
         self._tickets = Tickets()
+        self._visitors = Visitors()
         self._identity: Identity | None = None
 
     async def serve(
@@ -138,11 +144,10 @@ class TlsPeering:
 
         async def handle(transport: Transport) -> None:
             assert isinstance(transport, TcpTransport)
-            secure, introduced = await self._accept(transport)
-            try:
+            with self._visitors.stranger(transport):
+                secure, introduced = await self._accept(transport)
+            with closing(secure), self._visitors.guest(introduced):
                 await welcome(secure, introduced)
-            finally:
-                secure.close()
 
         failure: ListenError | None = None
         async with trio.open_nursery() as accepting:

@@ -56,7 +56,7 @@ class Roster:
                 wire.Message(to=user) | wire.Block(user=user) | wire.Unblock(user=user)
             ):
                 self._hear_of(user)
-            case wire.Found(file=wire.File(name=name), holders=holders), _:
+            case wire.Found(file=wire.File(), holders=holders), wire.Search(name=name):
                 self._hear_of(*(holder.user for holder in islice(holders, limits.SOURCES_MAX)))
                 _remember(self._files, clean_line(name))
             case _:

@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence, Set
 from contextlib import ExitStack
 
 import msgspec
@@ -119,9 +119,9 @@ class Session:
         )
 
     @property
-    def capabilities(self) -> tuple[str, ...]:
+    def capabilities(self) -> Set[str]:
         """What the server can do beside what every server does."""
-        return () if self._connection is None else self._connection.capabilities
+        return frozenset() if self._connection is None else self._connection.capabilities
 
     # -- Connections -------------------------------------------------------------------------
 

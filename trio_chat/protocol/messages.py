@@ -34,6 +34,10 @@ CODES = "codes"
 Id = Annotated[int, Meta(ge=1, le=limits.INTEGER_MAX)]
 Seq = Annotated[int, Meta(ge=0, le=limits.INTEGER_MAX)]
 Seconds = Annotated[float, Meta(ge=0)]
+Name = Annotated[str, Meta(max_length=limits.NAME_BYTES_MAX)]
+"""A user's, from the server: a client remembers it. (To the server it is any text: a longer one is
+no user's, and refused as that.)"""
+
 ClientId = Annotated[str, Meta(max_length=limits.CLIENT_ID_CHARACTERS_MAX)]
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Certificate = Annotated[bytes, Meta(max_length=limits.PEER_CERTIFICATE_BYTES_MAX)]
@@ -76,7 +80,7 @@ class File(Struct, frozen=True, gc=False):
 class Holder(Struct, frozen=True, gc=False):
     """A user who is online and holds these chunks of a file, numbered from 1."""
 
-    user: str
+    user: Name
     chunks: Chunks
 
 
@@ -316,7 +320,7 @@ class Users(_Message, tag="users", frozen=True, gc=False):
     """The reply to `WhoElse` and `WhoElseSince`: names, without the one who asked."""
 
     id: Id
-    users: tuple[str, ...]
+    users: tuple[Name, ...]
 
 
 class Introduction(_Message, tag="introduction", frozen=True, gc=False):
@@ -330,7 +334,7 @@ class Introduction(_Message, tag="introduction", frozen=True, gc=False):
     """
 
     id: Id
-    address: str
+    address: Annotated[str, Meta(max_length=limits.ADDRESS_CHARACTERS_MAX)]
     port: Port
     certificate: Certificate
     seconds: Seconds
@@ -387,8 +391,8 @@ class Delivery(_Message, tag="delivery", frozen=True, gc=False):
     """
 
     seq: Seq
-    sender: str = msgspec.field(name="from")
-    client: str
+    sender: Name = msgspec.field(name="from")
+    client: ClientId
     id: Id
     text: str
 
@@ -396,7 +400,7 @@ class Delivery(_Message, tag="delivery", frozen=True, gc=False):
 class Token(_Message, tag="token", frozen=True, gc=False):
     """Takes the place of this client's password, once; comes before the `Ok` of its login."""
 
-    token: str
+    token: Annotated[str, Meta(max_length=limits.TOKEN_CHARACTERS_MAX)]
 
 
 class Announcement(_Message, tag="announcement", frozen=True, gc=False):
@@ -408,8 +412,8 @@ class Announcement(_Message, tag="announcement", frozen=True, gc=False):
         operator: whether it is the server's operator who says it; ``sender`` is no user then.
     """
 
-    sender: str = msgspec.field(name="from")
-    client: str
+    sender: Name = msgspec.field(name="from")
+    client: ClientId
     id: Id
     text: str
     operator: bool = False
@@ -418,7 +422,7 @@ class Announcement(_Message, tag="announcement", frozen=True, gc=False):
 class Presence(_Message, tag="presence", frozen=True, gc=False):
     """Somebody logged in or out (section 3.1, presence broadcasts)."""
 
-    user: str
+    user: Name
     online: bool
 
 
@@ -433,7 +437,7 @@ class Introduced(_Message, tag="introduced", frozen=True, gc=False):
         purpose: what for.
     """
 
-    user: str
+    user: Name
     certificate: Certificate
     ticket: Ticket
     seconds: Seconds

@@ -61,6 +61,10 @@ class Uploads:
         """Whether nothing waits, and nothing is on its way."""
         return not self._turns
 
+    def is_asked_by(self, peer: str) -> bool:
+        """Whether anything waits for a peer, or is on its way to them."""
+        return peer in self._turns
+
     def ask(self, peer: str, file: bytes, piece: int) -> bool:
         """A peer asks for a piece that is here; False if that is too much, and it is refused."""
         known = self._turns.get(peer)

@@ -425,3 +425,27 @@ async def test_hashes_count_for_the_upload_limit(sample: Sample, autojump_clock:
             )
             await fetcher.takes(len(sample.leaves.packed))
         assert trio.current_time() - start == pytest.approx(2 * len(sample.leaves.packed) / 100)
+
+
+async def test_who_asks_for_nothing_loses_the_place(
+    sample: Sample, no_threads: None, autojump_clock: MockClock
+) -> None:
+    async with hosting(sample.held()) as host:
+        fetcher = await host.connect("luke")
+        for _ in range(3):
+            await trio.sleep(limits.FETCHER_IDLE_SECONDS - 1)
+            fetcher.say(wire.Interest(sample.root))
+            assert isinstance(await fetcher.hears(), wire.Holding)
+        started = trio.current_time()
+        assert await fetcher.transport.receive() == b""
+        assert trio.current_time() - started == limits.FETCHER_IDLE_SECONDS
+
+
+async def test_who_waits_for_a_piece_keeps_the_place(
+    sample: Sample, no_threads: None, autojump_clock: MockClock
+) -> None:
+    async with hosting(sample.held(), rate=115) as host:
+        fetcher = await host.connect("luke")
+        fetcher.say(wire.Get(sample.root, 0))
+        assert await fetcher.gets(sample) == 0
+        assert trio.current_time() > limits.FETCHER_IDLE_SECONDS

@@ -184,7 +184,7 @@ class Serving:
         if not isinstance(hello, wire.PeerHello):
             return
         await fetcher.send(wire.PeerHello(wire.PEER_PROTOCOL_VERSION))
-        while (message := await stream.receive()) is not None:
+        while (message := await self._next(fetcher, stream)) is not None:
             match message:
                 case wire.Interest(root):
                     await self._tell_holding(fetcher, root)
@@ -201,6 +201,16 @@ class Serving:
                     self._has(root, fetcher.user, piece)
                 case wire.PeerHello():
                     return
+
+    async def _next(
+        self, fetcher: _Fetcher, stream: FileStream[wire.FetchMessage]
+    ) -> wire.FetchMessage | None:
+        """What a fetcher says next; none at the end, or if they want nothing for too long."""
+        while True:
+            with trio.move_on_after(limits.FETCHER_IDLE_SECONDS):
+                return await stream.receive()
+            if not self._uploads.is_asked_by(fetcher.name):
+                return None
 
     async def _tell_holding(self, fetcher: _Fetcher, root: bytes) -> None:
         """Say what is there of a file, and of what comes from now on."""
