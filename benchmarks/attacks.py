@@ -17,6 +17,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from threading import Thread
 
+from tests.net.key_updates import send_key_updates
+
 from .server_process import password_of, user_name
 
 FIRST_USER = 2
@@ -26,6 +28,10 @@ HALF_SHAKEN = 2000
 FLOODERS = 8
 STOPPED = 8
 FILLERS = 10
+UPDATERS = 40
+KEY_UPDATES = 4_000
+EMPTY_PUSHERS = 250
+EMPTY_LINES = 65_000
 ENDLESS_BYTES = 64 * 1024 * 1024
 BLOCK = b"x" * 256 * 1024
 TEXT = b"y" * 8000
@@ -66,6 +72,53 @@ def handshakes(port: int) -> None:
 
     for _ in range(4):
         Thread(target=shake).start()
+
+
+def key_updates(port: int) -> None:
+    """40 connections without a login that send key updates of TLS, which bring nothing."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+
+    def prepare() -> tuple[socket.socket, bytes]:
+        connection, incoming, outgoing = _connect(port), ssl.MemoryBIO(), ssl.MemoryBIO()
+        end = context.wrap_bio(incoming, outgoing)
+        while True:
+            with suppress(ssl.SSLWantReadError):
+                end.do_handshake()
+                break
+            connection.sendall(outgoing.read())
+            incoming.write(connection.recv(65536))
+        send_key_updates(end, KEY_UPDATES)
+        return connection, outgoing.read()
+
+    def push(connection: socket.socket, updates: bytes) -> None:
+        with suppress(OSError):
+            connection.settimeout(1)
+            connection.sendall(updates)
+            connection.recv(1)
+
+    while True:
+        threads = [Thread(target=push, args=prepare()) for _ in range(UPDATERS)]
+        for thread in threads:  # at the same moment, so none is cut off before the next begins
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+
+def empty_lines(port: int) -> None:
+    """250 connections without a login, each with 65,000 empty lines, again and again."""
+
+    def push() -> None:
+        while True:
+            with suppress(OSError):
+                connection = _connect(port)
+                connection.sendall(b"\n" * EMPTY_LINES)
+                connection.recv(1)
+                connection.close()
+
+    for _ in range(EMPTY_PUSHERS):
+        Thread(target=push).start()
 
 
 def endless(port: int) -> None:
@@ -257,6 +310,8 @@ ATTACKS: dict[str, Callable[[int], None]] = {
             silent,
             half_shaken,
             handshakes,
+            key_updates,
+            empty_lines,
             endless,
             stopped,
             flood,

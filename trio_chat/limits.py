@@ -45,6 +45,9 @@ LOGIN_RECEIVE_BYTES_MAX = 512
 """The same before login, so that the work of one read is small whatever it holds: a client needs
 a few of them to log in, and twenty key updates of TLS take as long as a handshake."""
 
+HANDSHAKE_RECEIVE_BYTES_MAX = 1024
+"""The same during a TLS handshake, whose messages have some 500 to 2,000 bytes."""
+
 TLS_WASTED_BYTES_MAX = 17 * 1024
 """What one end of a TLS connection may receive, in all, without getting anything for it: a record
 that is not whole yet, or 600 key updates. An honest end sends one in millions of records."""
@@ -90,6 +93,9 @@ REQUESTS_BURST_SECONDS = 10.0
 
 STRANGER_REQUESTS_PER_SECOND_MAX = 10
 """The same before login, empty lines included: a client says a handful of lines to log in."""
+
+STRANGER_EMPTY_LINES_MAX = 100
+"""Empty lines that one read may bring before login; with more the connection ends."""
 
 REQUEST_RECEIVERS_MAX = 10
 """Receivers of a broadcast that count as one request, as each is work too."""

@@ -182,6 +182,38 @@ async def test_much_content_gives_no_credit(identity: Identity) -> None:
             await server.receive()
 
 
+async def test_what_comes_right_behind_a_handshake_is_taken_a_little_at_a_time(
+    identity: Identity,
+) -> None:
+    """A client that has its key updates ready sends them together with its last handshake record."""
+    near, far = await tcp_pair()
+    assert isinstance(near, TcpTransport)
+    assert isinstance(far, TcpTransport)
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = tls.pinning_context().wrap_bio(incoming, outgoing, server_hostname=HOST)
+    servers: list[TlsTransport] = []
+
+    async def serve() -> None:
+        servers.append(await handshake(far, tls.server_context(identity)))
+
+    with trio.fail_after(SECONDS_MAX):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(serve)
+            while True:
+                with suppress(ssl.SSLWantReadError):
+                    client.do_handshake()
+                    break
+                near.send_nowait(outgoing.read())
+                incoming.write(await near.receive())
+            send_key_updates(client, 500)
+            near.send_nowait(outgoing.read())
+        (server,) = servers
+        assert server.has_early_input
+        assert server._incoming.pending <= limits.HANDSHAKE_RECEIVE_BYTES_MAX
+    near.close()
+    server.close()
+
+
 async def test_before_login_one_read_takes_little(identity: Identity) -> None:
     async with both_ends(identity) as (server, client):
         server.receive_bytes_max = limits.LOGIN_RECEIVE_BYTES_MAX

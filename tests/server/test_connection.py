@@ -282,3 +282,19 @@ async def test_a_broken_connection_ends_like_any_other(
     assert await pair.command() == SessionClosed(SESSION)
     pair.connection.pending.append(wire.Ok(1))
     assert pair.connection.flush()
+
+
+async def test_a_stranger_with_many_empty_lines_is_cut_off(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    pair = Pair(nursery)
+    pair.client.send_nowait(b"\n" * (limits.STRANGER_EMPTY_LINES_MAX + 1))
+    command = await pair.command()
+    assert isinstance(command, SessionFailed)
+    assert "Empty lines" in command.text
+    user = Pair(nursery)
+    user.connection.admit("hans", None)
+    user.client.send_nowait(b"\n" * 1000 + encode_lines([wire.Active()]))
+    assert isinstance(await user.command(), Requests)
+    pair.client.close()
+    user.client.close()

@@ -262,6 +262,8 @@ class TlsTransport(TcpTransport):
             OSError: if it fails; what `ssl` raises is one too.
             trio.BrokenResourceError: if the other end goes.
         """
+        # What comes right behind the handshake is decrypted in one go.
+        most, self.receive_bytes_max = self.receive_bytes_max, limits.HANDSHAKE_RECEIVE_BYTES_MAX
         while True:
             try:
                 async with turns:
@@ -280,6 +282,7 @@ class TlsTransport(TcpTransport):
             else:
                 await self._send_outgoing()
                 self.has_early_input = self._incoming.pending > 0
+                self.receive_bytes_max = most
                 return
 
     async def _send_outgoing(self) -> None:

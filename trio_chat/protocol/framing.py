@@ -89,7 +89,7 @@ class LineDecoder(Generic[T]):
         if end == 0:
             self._rest += data
             if len(self._rest) > self.line_bytes_max:
-                self._fail(ErrorCode.LINE_TOO_LONG, limit=self.line_bytes_max)
+                self.fail(ErrorCode.LINE_TOO_LONG, limit=self.line_bytes_max)
             return []
         lines = self._rest + data[:end] if self._rest else data[:end]
         self._rest = data[end:]
@@ -114,7 +114,7 @@ class LineDecoder(Generic[T]):
         self.skipped += count - lines.count(b"\n")
         for line in lines[:-1].split(b"\n"):
             if len(line) >= self.line_bytes_max:
-                self._fail(ErrorCode.LINE_TOO_LONG, limit=self.line_bytes_max)
+                self.fail(ErrorCode.LINE_TOO_LONG, limit=self.line_bytes_max)
                 return messages
             if not line.strip():
                 self.skipped += 1
@@ -122,19 +122,20 @@ class LineDecoder(Generic[T]):
             try:
                 messages.append(self._decoder.decode(line))
             except UnicodeDecodeError:
-                self._fail(ErrorCode.BAD_LINE, reason="Not valid UTF-8")
+                self.fail(ErrorCode.BAD_LINE, reason="Not valid UTF-8")
                 return messages
             except RecursionError:
-                self._fail(ErrorCode.BAD_LINE, reason="Nested too deeply")
+                self.fail(ErrorCode.BAD_LINE, reason="Nested too deeply")
                 return messages
             except msgspec.DecodeError as error:
-                self._fail(ErrorCode.BAD_LINE, reason=str(error))
+                self.fail(ErrorCode.BAD_LINE, reason=str(error))
                 return messages
         if len(self._rest) > self.line_bytes_max:
-            self._fail(ErrorCode.LINE_TOO_LONG, limit=self.line_bytes_max)
+            self.fail(ErrorCode.LINE_TOO_LONG, limit=self.line_bytes_max)
         return messages
 
-    def _fail(self, code: ErrorCode, **fields: object) -> None:
+    def fail(self, code: ErrorCode, **fields: object) -> None:
+        """Take nothing more, as the other side has broken the protocol."""
         self.violation = ProtocolViolation(code, **fields)
         self._rest = b""
 

@@ -17,6 +17,7 @@ import trio
 
 from .. import limits
 from ..core.commands import Command, Requests, SessionClosed, SessionFailed, SessionId
+from ..errors import ErrorCode
 from ..net.arrivals import Arrivals
 from ..net.outbox import Outbox
 from ..net.transport import Transport
@@ -91,6 +92,9 @@ class Connection:
         if skipped:
             self._unpaced_requests += skipped
             decoder.skipped = 0
+            if skipped > limits.STRANGER_EMPTY_LINES_MAX and not self.user:
+                # To read on slowly would keep the connection for as long as it likes.
+                decoder.fail(ErrorCode.BAD_LINE, reason="Empty lines mean nothing")
         return skipped + len(data) // limits.REQUEST_INPUT_BYTES_MAX
 
     def next_command(self) -> Command | None:

@@ -17,7 +17,7 @@ from tests.client.party import Guest, Party, open_party
 from tests.client.scripted import ScriptedTerminal
 from trio_chat import limits
 from trio_chat.client.chat import Chat
-from trio_chat.client.files import serving, transfers
+from trio_chat.client.files import outlook, serving, transfers
 from trio_chat.client.files.disk import BusyError, PartFile, hash_file, read_span
 from trio_chat.client.files.shelf import Shelf
 from trio_chat.client.files.sources import ConnectError
@@ -797,8 +797,9 @@ async def test_a_script_that_serves_ends_though_somebody_stays_connected(
 
 
 async def test_an_owner_publishes_a_new_version_and_downloads_of_the_old_one_end(
-    party: Party, fast_clock: MockClock
+    party: Party, fast_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(outlook, "ALONE_SECONDS_MAX", 1e6)
     hans, luke, yoda = await party.join("hans", "luke", "yoda")
     path = make(party)
     await register(hans, path)
