@@ -501,7 +501,7 @@ async def test_requests_that_had_no_answer_are_told_of_when_the_server_goes(
     hans.type("whoelse", "message luke hi")
     await wait_all_tasks_blocked()
     await _server_goes(party, "crash")
-    (gone,) = render.with_unanswered([render.server_gone()], 2)
+    (gone,) = render.with_unanswered([render.server_gone(SERVER_GONE)], 2)
     await hans.sees(*gone.lines, GOES_ON)
     await luke.sees(SERVER_GONE, GOES_ON)
     hans.type("logout")

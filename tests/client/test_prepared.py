@@ -54,7 +54,7 @@ async def test_nobody_is_asked_who_is_not_there() -> None:
         (render.render(REFUSED, wire.Message(1, "bob", "hi"))[0], True),
         (render.private_not_enabled("luke"), True),
         (render.render(wire.Ok(1), wire.Message(1, "yoda", "hi"))[0], False),
-        (render.server_gone(), False),
+        (render.server_gone("gone"), False),
         (render.unconfirmed(1), False),
         (render.failure("The server does not answer"), False),
     ],

@@ -5,6 +5,8 @@ import shlex
 import sys
 from pathlib import Path
 
+import pytest
+
 from .programs import HOST, PASSWORDS, ROOT, WELCOME, Pipe
 from .stage import Stage
 
@@ -196,3 +198,17 @@ def test_the_crontab_of_the_documentation_says_what_the_client_understands(chat:
         job = chat.open_pipe(*chat.client_command(), *words)
         assert job.wait_for_exit() == 0
         yoda.wait_for(f"hans: {heard or 'The backup has failed'}")
+
+
+@pytest.mark.parametrize(
+    ("redirection", "reason"),
+    [(">&-", "Bad file descriptor"), (">/dev/full", "No space left on device")],
+)
+def test_output_that_cannot_be_written_is_said_in_one_line(
+    chat: Stage, redirection: str, reason: str
+) -> None:
+    command = [*chat.client_command(), "--user", "hans", "--json"]
+    hans = chat.open_pipe("sh", "-c", f'exec "$@" {redirection}', "sh", *command)
+    hans.send(PASSWORDS["hans"], "whoelse")
+    assert hans.wait_for_exit() == 1
+    assert hans.errors.decode() == f"cannot write to standard output: {reason}\n"

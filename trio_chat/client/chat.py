@@ -165,15 +165,15 @@ class Chat:
             return await task()
         except TerminalGone:
             return Ending(1)
-        except ConnectionLost:
-            return self._connection_lost()
+        except ConnectionLost as lost:
+            return self._connection_lost(lost)
         except ProtocolViolation as violation:
             return Ending(1, (render.broken_protocol(violation),))
 
-    def _connection_lost(self) -> Ending:
+    def _connection_lost(self, lost: ConnectionLost) -> Ending:
         if self._logout is not None:
             return Ending(0)
-        return Ending(1, (render.server_gone(),), server_gone=True)
+        return Ending(1, (render.server_gone(str(lost)),), server_gone=True)
 
     def _with_unanswered(self, ending: Ending) -> Ending:
         """The same ending, which says too how many requests it leaves unanswered."""
@@ -235,8 +235,8 @@ class Chat:
                     return ending
                 if self._logout is not None and self._logout.reply is not None:
                     return Ending(0)
-        except ConnectionLost:
-            return self._connection_lost()
+        except ConnectionLost as lost:
+            return self._connection_lost(lost)
 
     async def _come_back(self, ending: Ending) -> Ending | None:
         """Reach the server again; return how the client ends if that does not work."""

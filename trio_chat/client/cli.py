@@ -113,6 +113,8 @@ def _run(argv: Sequence[str], tty: Tty | None = None) -> int:
         else:
             _complain(str(error))
         return 1
+    if opener.output_failure:
+        _complain(f"cannot write to standard output: {opener.output_failure}")
     # A lost connection is worse than a refusal to who reads lines; with -c it always was 3.
     may_be_refused = (0,) if style.answers.commands is None else (0, 1)
     return 3 if opener.was_refused and status in may_be_refused else status

@@ -6,19 +6,41 @@ A server that does not read is as good as one that has gone: the connection is c
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Set
 
 import trio
 
 from ..errors import ErrorCode, ProtocolViolation
 from ..net.outbox import Outbox
+from ..net.own_address import wait_until_gone
+from ..net.tcp import TcpTransport
 from ..net.transport import Transport
 from ..protocol import messages as wire
 from ..protocol.framing import encode_line, server_message_decoder
 
+CLOSED = "The server has closed the connection"
+SILENT = "The server has not answered for 15 seconds"
+UNREACHABLE = "The server can't be reached any more"
+NETWORK_CHANGED = "The network has changed"
+
+_CAUSES = {
+    errno.ETIMEDOUT: SILENT,
+    **dict.fromkeys((errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN), UNREACHABLE),
+}
+"""What the kernel says of a lost connection, for people; of an end or a reset it is `CLOSED`."""
+
 
 class ConnectionLost(Exception):
-    """The server has gone, or does not read any more."""
+    """The server has gone, or does not read any more; the text says what was seen."""
+
+    def __init__(self, text: str = CLOSED) -> None:
+        super().__init__(text)
+
+
+def _cause_of(error: BaseException) -> str:
+    cause = error.__cause__
+    return _CAUSES.get(cause.errno or 0, CLOSED) if isinstance(cause, OSError) else CLOSED
 
 
 class Refused(Exception):
@@ -45,6 +67,7 @@ class Connection:
         self._outbox = Outbox(transport)
         self._decoder = server_message_decoder()
         self._early: list[wire.ServerMessage] = []
+        self._lost_because = ""
         self.capabilities: Set[str] = frozenset()
 
     async def greet(self, hello: wire.Hello) -> None:
@@ -69,7 +92,16 @@ class Connection:
 
     async def run(self) -> None:
         """Send what the server did not take at once; return when the connection is closed."""
-        await self._outbox.run()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._watch_address)
+            await self._outbox.run()
+            nursery.cancel_scope.cancel()
+
+    async def _watch_address(self) -> None:
+        if isinstance(self._transport, TcpTransport):
+            await wait_until_gone(self._transport.local_host)
+            self._lost_because = NETWORK_CHANGED
+            self.close()
 
     def send(self, message: wire.Request) -> int:
         """Send a message now or soon; return its size in bytes."""
@@ -91,8 +123,8 @@ class Connection:
                 raise self._decoder.violation
             try:
                 data = await self._transport.receive()
-            except (trio.BrokenResourceError, trio.ClosedResourceError):
-                raise ConnectionLost from None
+            except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+                raise ConnectionLost(self._lost_because or _cause_of(error)) from None
             if not data:
                 raise ConnectionLost
             early = self._decoder.feed(data)

@@ -32,6 +32,9 @@ Compose = Callable[[Sequence[Notice]], str]
 class PlainTerminal:
     """Lines over two descriptors, behind the interface `Terminal`.
 
+    Attributes:
+        failure: why the output could not be written, if so.
+
     Args:
         input_file: to read from.
         output_file: to show lines on.
@@ -48,6 +51,7 @@ class PlainTerminal:
         self._unread = bytearray()
         self._skipping = False
         self._ended = False
+        self.failure = ""
         # Two tasks show lines; a batch of one must not end up inside a batch of the other.
         self._turn = trio.StrictFIFOLock()
 
@@ -62,7 +66,11 @@ class PlainTerminal:
 
     async def show(self, notices: Sequence[Notice]) -> None:
         async with self._turn:
-            await write(self._output, self._compose(notices))
+            try:
+                await write(self._output, self._compose(notices))
+            except TerminalGone as gone:
+                self.failure = str(gone)
+                raise
 
     async def _next_line(self) -> str | None:
         """Cut the next line off what was read.
@@ -148,8 +156,8 @@ async def write(file: int, text: str) -> None:
                 data = data[await write_part(file, part) :]
             except BlockingIOError:
                 continue
-    except OSError:
-        raise TerminalGone from None
+    except OSError as error:
+        raise TerminalGone(error.strerror or str(error)) from None
 
 
 async def _write_here(file: int, data: memoryview) -> int:

@@ -297,8 +297,6 @@ def private_unconfirmed(user: str, messages: int) -> Notice:
 
 # -- What the client itself has to say ---------------------------------------------------
 
-SERVER_GONE = "The server has closed the connection"
-
 
 def info(line: str) -> Notice:
     """What the client has to say, and nobody has asked for."""
@@ -342,9 +340,9 @@ def input_ended() -> Notice:
     return error("input_ended", "The input ended before anybody was logged in")
 
 
-def server_gone() -> Notice:
+def server_gone(seen: str) -> Notice:
     """There is no server any more."""
-    return error("server_gone", SERVER_GONE)
+    return error("server_gone", seen)
 
 
 def with_unanswered(notices: Sequence[Notice], unanswered: int) -> tuple[Notice, ...]:

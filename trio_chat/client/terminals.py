@@ -16,7 +16,7 @@ from .console.alerts import Level
 from .console.layout import Layout
 from .console.palette import palette_for
 from .notice import Notice, json_of, text_of, text_with_hints
-from .plain import Compose, open_plain
+from .plain import Compose, PlainTerminal, open_plain
 from .prepared import Answers, PreparedTerminal
 from .terminal import Terminal
 from .typed import open_typed
@@ -72,6 +72,7 @@ class Opener:
     def __init__(self, style: Style, tty: Tty | None = None) -> None:
         self._style = style
         self._tty = tty
+        self._terminal: Terminal | None = None
         self._prepared: PreparedTerminal | None = None
 
     @property
@@ -80,6 +81,11 @@ class Opener:
         prepared = self._prepared
         return prepared is not None and prepared.refused and not prepared.interactive
 
+    @property
+    def output_failure(self) -> str:
+        """Why the output of a script could not be written; empty if it could."""
+        return self._terminal.failure if isinstance(self._terminal, PlainTerminal) else ""
+
     @asynccontextmanager
     async def open(self) -> AsyncGenerator[Terminal, None]:
         """The terminal, until it is not needed any more."""
@@ -87,6 +93,7 @@ class Opener:
         if tty is None and os.isatty(STDIN):
             tty = Tty(STDIN)
         async with _choose(self._style, tty) as terminal:
+            self._terminal = terminal
             self._prepared = PreparedTerminal(terminal, self._style.answers)
             yield self._prepared
 
