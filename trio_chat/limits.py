@@ -79,6 +79,13 @@ DRAIN_SECONDS_MAX = 2.0
 CONNECTIONS_MAX = 10_000
 """Connections accepted at one time; the next one waits in the kernel."""
 
+DESCRIPTORS_RESERVED_MAX = 64
+"""Open files that are left for all else where the system allows too few for so many connections:
+the database, what the operator asks, and a file to be read again."""
+
+NO_ROOM_ALARM_SECONDS = 60.0
+"""After so long with room for more connections the operator is told again when there is none."""
+
 CONNECTIONS_PER_ADDRESS_MAX = 256
 """Connections of one address at a time: a large office behind one, and a small part of all."""
 

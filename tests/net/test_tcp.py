@@ -245,16 +245,21 @@ async def test_connections_of_one_address_over_the_limit_are_refused_silent_ones
 async def test_who_finds_no_place_waits_and_is_not_accepted() -> None:
     places = trio.Semaphore(2)
     accepted: list[socket.socket] = []
+    told: list[int] = []
 
     async def handle(sock: socket.socket) -> None:
         accepted.append(sock)
 
+    def full() -> None:
+        told.append(len(accepted))
+
     listening = socket.create_server(("127.0.0.1", 0))
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(_accept, listening, handle, nursery, places)
+        nursery.start_soon(_accept, listening, handle, nursery, places, full)
         clients = [socket.create_connection(listening.getsockname()) for _ in range(3)]
         await wait_all_tasks_blocked(0.01)
         assert len(accepted) == 2
+        assert len(told) == 1
         places.release()
         await wait_all_tasks_blocked(0.01)
         assert len(accepted) == 3
@@ -357,7 +362,7 @@ async def test_who_comes_while_there_is_no_room_is_accepted_later(
     listening.listen()
     with socket.create_connection(listening.getsockname()):
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_accept, listening, handle, nursery, places)
+            nursery.start_soon(_accept, listening, handle, nursery, places, lambda: None)
             await accepted.wait()
             nursery.cancel_scope.cancel()
     assert Refusing.faults == []
@@ -382,4 +387,23 @@ async def test_a_socket_that_cannot_accept_at_all_is_an_error(
     with socket.create_connection(listening.getsockname()):
         async with trio.open_nursery() as nursery:
             with pytest.raises(OSError, match="trouble"):
-                await _accept(listening, handle, nursery, trio.Semaphore(1))
+                await _accept(listening, handle, nursery, trio.Semaphore(1), lambda: None)
+
+
+async def test_whether_a_port_is_free_is_seen_without_letting_anybody_connect(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A client that connected meanwhile would be cut off."""
+
+    def fail(*_: object) -> None:
+        raise AssertionError("it listens")
+
+    monkeypatch.setattr(socket.socket, "listen", fail)
+    await TcpListener(0).check()
+    await TcpListener(0, "127.0.0.1").check()
+    monkeypatch.undo()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        for host in ("127.0.0.1", None):
+            with pytest.raises(ListenError, match="is in use"):
+                await TcpListener(port, host).check()

@@ -12,7 +12,7 @@ from trio.testing import MockClock
 from trio_chat import __version__, limits
 from trio_chat.core.statistics import Statistics
 from trio_chat.server import health as health_module
-from trio_chat.server.health import Health, StoreHealth
+from trio_chat.server.health import Health, Room, StoreHealth
 from trio_chat.server.log import Record
 
 from .harness import pause
@@ -85,3 +85,18 @@ async def test_systems_that_tell_less_are_no_trouble(
     status = Health(ignore).status(Statistics(0, 0, 0), connections=0)
     assert status.open_files is None
     assert 2**20 < status.memory_bytes < 2**34
+
+
+async def test_the_operator_is_told_once_that_there_is_no_room(autojump_clock: MockClock) -> None:
+    told: list[str] = []
+    room = Room(940, lambda record: told.append(record.text))
+    for _ in range(100):
+        room.full()
+        await trio.sleep(1)
+    assert told == [
+        "there are 940 connections, and others wait for room; the system allows too few open"
+        " files, which 'ulimit -n' changes"
+    ]
+    await trio.sleep(limits.NO_ROOM_ALARM_SECONDS)
+    room.full()
+    assert len(told) == 2

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import socket
+import subprocess
+import sys
+import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import msgspec
 import pytest
 import trio
 
+from trio_chat import limits
 from trio_chat.core.effects import Commit
 from trio_chat.protocol.messages import Delivery, Message
 from trio_chat.server import cli, operations
@@ -19,7 +25,7 @@ from trio_chat.storage.backup import DATABASE_NAME
 from trio_chat.storage.lock import locked
 from trio_chat.storage.sqlite import open_sqlite
 
-from .program import running_server, talker
+from .program import ENVIRONMENT, free_port, run_module, running_server, talker, write_credentials
 from .test_cli import complaint
 
 STATUS = Status(
@@ -169,3 +175,37 @@ def test_a_server_that_cannot_be_asked_is_not_gone_behind(
         error = complaint(["backup", "--data-dir", str(data), str(tmp_path / "saved")], 1, capfd)
     assert error.startswith(f"a server uses {data}, but nobody answers at {data / SOCKET_NAME}; ")
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
+def test_without_descriptors_the_operator_is_told_once_and_answered(tmp_path: Path) -> None:
+    write_credentials(tmp_path)
+    port, data = free_port(), tmp_path / "data"
+    options = ("--data-dir", str(data), "--host", "127.0.0.1")
+    server = [sys.executable, "-m", "trio_chat.server", str(port), "60", "600", *options]
+    limited = ["sh", "-c", f'ulimit -n {limits.DESCRIPTORS_RESERVED_MAX + 20} && exec "$@"', "sh"]
+    with (
+        subprocess.Popen(
+            [*limited, *server], cwd=tmp_path, env=ENVIRONMENT, stderr=subprocess.PIPE
+        ) as process,
+        ExitStack() as connections,
+    ):
+        deadline = time.monotonic() + 20
+        while True:
+            try:
+                connections.enter_context(socket.create_connection(("127.0.0.1", port)))
+                break
+            except ConnectionRefusedError:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+        for _ in range(40):
+            connections.enter_context(socket.create_connection(("127.0.0.1", port)))
+        assert process.stderr is not None
+        told = process.stderr.readline().decode()
+        for _ in range(3):
+            done = run_module("trio_chat.server", "status", *options[:2], directory=tmp_path)
+            assert (done.returncode, done.stderr) == (0, "")
+            assert "open files" in done.stdout
+        process.terminate()
+        assert process.wait() == 0
+        assert "there are 20 connections, and others wait for room" in told
+        assert process.stderr.read() == b""

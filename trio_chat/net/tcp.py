@@ -194,8 +194,9 @@ Secure = Callable[[TcpTransport], Awaitable[TcpTransport]]
 
 _PORTS_TRIED_MAX = 10
 _ACCEPTED_TURN_MAX = 32
-_NO_ROOM_SECONDS = 0.1
-_NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS)
+NO_ROOM_SECONDS = 0.1
+NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS)
+_NO_SUCH_KIND = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 _ONLY_THIS_ONE = frozenset(
     getattr(errno, name)
     for name in (
@@ -214,6 +215,7 @@ async def _accept(
     handle: Callable[[socket.socket], Awaitable[None]],
     nursery: trio.Nursery,
     places: trio.Semaphore,
+    full: Callable[[], None],
 ) -> None:
     """Accept all who come, several at a time; a socket that listens is taken over.
 
@@ -223,19 +225,23 @@ async def _accept(
         nursery: runs these.
         places: one is taken for each connection before it is accepted. So those who find none
             wait in the kernel, where they cost no descriptor.
+        full: called when somebody comes and finds no place.
     """
     with sock:
         sock.setblocking(False)
         while True:
             await trio.lowlevel.wait_readable(sock)
+            if not places.value:
+                full()
             await places.acquire()
             try:
                 _accept_some(sock, handle, nursery, places)
             except _NOTHING_YET:
                 pass
             except OSError as error:
-                if error.errno in _NO_ROOM:  # until others have gone, as `trio` does it
-                    await trio.sleep(_NO_ROOM_SECONDS)
+                if error.errno in NO_ROOM:
+                    full()
+                    await trio.sleep(NO_ROOM_SECONDS)
                 elif error.errno not in _ONLY_THIS_ONE:
                     raise
 
@@ -274,6 +280,7 @@ class TcpListener:
         secure: what to do with a connection before anything else; none for clear text.
         crowd: counts the connections, silent ones too; none to allow any number.
         connections_max: accepted at one time; the next one waits in the kernel.
+        full: called when somebody has to wait there.
     """
 
     def __init__(
@@ -283,12 +290,14 @@ class TcpListener:
         secure: Secure | None = None,
         crowd: Crowd | None = None,
         connections_max: int = limits.CONNECTIONS_MAX,
+        full: Callable[[], None] = lambda: None,
     ) -> None:
         self.port = port
         self.host = host
         self._secure = secure
         self._crowd = crowd or Crowd(0)
         self._places = trio.Semaphore(connections_max)
+        self._full = full
 
     async def serve(
         self,
@@ -320,17 +329,29 @@ class TcpListener:
         async with trio.open_nursery() as nursery:
             for listener in listeners:
                 sock = socket.socket(fileno=listener.socket.detach())
-                nursery.start_soon(_accept, sock, handle, handler_nursery, self._places)
+                nursery.start_soon(_accept, sock, handle, handler_nursery, self._places, self._full)
             task_status.started(addresses)
 
     async def check(self) -> None:
-        """See that it is possible to listen there just now.
+        """See that it is possible to listen there just now, without letting anybody connect.
 
         Raises:
             ListenError: if it is not.
         """
-        for listener in await self._open():
-            listener.socket.close()
+        try:
+            found = await trio.socket.getaddrinfo(
+                self.host, self.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            )
+            for family, _, _, _, address in found:
+                with socket.socket(family) as sock:
+                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                    if family == socket.AF_INET6:
+                        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                    sock.bind(address)
+        except (OSError, UnicodeError) as error:
+            is_without_ipv6 = self.host is None and getattr(error, "errno", 0) in _NO_SUCH_KIND
+            if not is_without_ipv6:
+                raise ListenError(self._explain(error)) from error
 
     async def _open(self) -> list[trio.SocketListener]:
         listeners = await self._bind(self.port)

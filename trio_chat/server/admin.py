@@ -24,6 +24,7 @@ from ..core.catalogue import Entry
 from ..core.orders import Announce, Order, Outcome
 from ..errors import FailureError
 from ..net.local import connect_local, listen_local
+from ..net.tcp import NO_ROOM, NO_ROOM_SECONDS
 from ..net.transport import ListenError
 from ..protocol.framing import LineDecoder, encode_lines
 from ..storage.store import Store, StoreError
@@ -99,6 +100,17 @@ _questions: msgspec.json.Decoder[Question] = msgspec.json.Decoder(Question)
 _answers: msgspec.json.Decoder[Answer] = msgspec.json.Decoder(Answer)
 
 
+async def _accept(listener: trio.SocketListener) -> trio.SocketStream:
+    """The next connection; without a traceback when there are no descriptors, as `trio` writes."""
+    while True:
+        try:
+            return await listener.accept()
+        except OSError as error:
+            if error.errno not in NO_ROOM:
+                raise
+            await trio.sleep(NO_ROOM_SECONDS)
+
+
 class NobodyAnswersError(FailureError):
     """No server listens there."""
 
@@ -126,16 +138,22 @@ class Admin:
         task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
         """Answer at this path until cancelled; where that can't be, the chat goes on without."""
-        places = trio.CapacityLimiter(limits.ADMIN_CONNECTIONS_MAX)
+        places = trio.Semaphore(limits.ADMIN_CONNECTIONS_MAX)
 
         async def handle(stream: trio.SocketStream) -> None:
-            async with places, stream:
-                await self._converse(stream)
+            try:
+                async with stream:
+                    await self._converse(stream)
+            finally:
+                places.release()
 
         try:
             with listen_local(path) as listener:
-                task_status.started()
-                await trio.serve_listeners(handle, [listener])
+                async with trio.open_nursery() as nursery:
+                    task_status.started()
+                    while True:
+                        await places.acquire()
+                        nursery.start_soon(handle, await _accept(listener))
         except ListenError as error:
             text = (
                 "there will be no 'status', 'backup' or other command of the operator while the"

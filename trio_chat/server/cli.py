@@ -31,6 +31,7 @@ from . import operations, operator, passwd, removal
 from .accounts import Accounts, open_accounts
 from .admin import SOCKET_NAME
 from .app import serve
+from .health import Room
 from .log import FORMATS, note
 from .log_writer import LogWriter, standard_error
 from .options import default_data_dir, parse_arguments
@@ -84,10 +85,13 @@ async def _leave_a_stuck_disk(stop: trio.Event, alarm: LogWriter) -> NoReturn:
     os._exit(EXIT_FAILURE)
 
 
-async def _run(options: argparse.Namespace, accounts: Accounts, write_log: LogWriter) -> None:
+async def _run(
+    options: argparse.Namespace, accounts: Accounts, write_log: LogWriter, connections_max: int
+) -> None:
     stop = trio.Event()
     refusal = _refusal(ErrorCode.TLS_REQUIRED)
     crowd = Crowd(options.connections_per_address, _refusal(ErrorCode.TOO_MANY_CONNECTIONS))
+    room = Room(connections_max, write_log)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_obey_signals, stop, accounts)
         if not options.data_dir.exists():  # a start that is refused leaves nothing behind
@@ -106,7 +110,9 @@ async def _run(options: argparse.Namespace, accounts: Accounts, write_log: LogWr
             context = server_context(_identity(options))
             acceptor = TlsAcceptor(context, Plaintext(options.plaintext), refusal)
             await serve(
-                TcpListener(options.port, options.host, acceptor, crowd),
+                TcpListener(
+                    options.port, options.host, acceptor, crowd, room.connections_max, room.full
+                ),
                 store,
                 accounts,
                 _settings(options),
@@ -129,10 +135,10 @@ async def _within(scope: trio.CancelScope, wait: Callable[[], Awaitable[NoReturn
 
 
 def _serve(options: argparse.Namespace) -> None:
-    _allow_connections()
+    connections_max = _allow_connections()
     accounts = open_accounts(options.credentials)
     with LogWriter(FORMATS[options.log_format], standard_error()) as write_log:
-        trio.run(_run, options, accounts, write_log)
+        trio.run(_run, options, accounts, write_log, connections_max)
 
 
 def _fingerprint(options: argparse.Namespace) -> None:
@@ -223,14 +229,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
-def _allow_connections() -> None:
-    """Use as many open files as this process may have; the usual start is far below that."""
+def _allow_connections() -> int:
+    """Use as many open files as this process may have; the usual start is far below that.
+
+    Returns:
+        How many connections there may be, so that some files are left for all else.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = limits.CONNECTIONS_MAX + 100
+    wanted = limits.CONNECTIONS_MAX + limits.DESCRIPTORS_RESERVED_MAX
     if hard != resource.RLIM_INFINITY:
         wanted = min(wanted, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        soft = wanted
+    if soft == resource.RLIM_INFINITY:
+        return limits.CONNECTIONS_MAX
+    return max(1, min(limits.CONNECTIONS_MAX, soft - limits.DESCRIPTORS_RESERVED_MAX))
 
 
 def _first_of(group: BaseException) -> str:

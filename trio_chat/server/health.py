@@ -6,6 +6,7 @@ a few times a second whether it is late, and the rest is counted when somebody a
 
 from __future__ import annotations
 
+import math
 import resource
 import sys
 from collections import deque
@@ -61,6 +62,31 @@ class Status(Struct, frozen=True, tag="status"):
     memory_bytes: int
     open_files: int | None
     logins_off: str = ""
+
+
+class Room:
+    """Room for connections. It tells the operator when there is none, once for each time.
+
+    Args:
+        connections_max: how many there may be.
+        alarm: takes what the operator must know.
+    """
+
+    def __init__(self, connections_max: int, alarm: Log) -> None:
+        self.connections_max = connections_max
+        self._alarm = alarm
+        self._full_at = -math.inf
+
+    def full(self) -> None:
+        """Somebody has come for whom there is none."""
+        now = trio.current_time()
+        before, self._full_at = self._full_at, now
+        if now - before < limits.NO_ROOM_ALARM_SECONDS:
+            return
+        text = f"there are {self.connections_max:,} connections, and others wait for room"
+        if self.connections_max < limits.CONNECTIONS_MAX:
+            text += "; the system allows too few open files, which 'ulimit -n' changes"
+        self._alarm(note("no_room", text, connections=self.connections_max))
 
 
 class StoreHealth:
