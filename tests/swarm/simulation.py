@@ -51,6 +51,7 @@ class Node:
     lies: bool = False
     outgoing: set[Transfer] = field(default_factory=set)
     incoming: set[Transfer] = field(default_factory=set)
+    cut_until: float = 0.0
     has_tick: bool = False
     ticked_at: float = 0.0
     sent_bytes: float = 0.0
@@ -76,7 +77,8 @@ class Swarm:
 
     def leecher(self, name: str, up: float, down: float = float("inf"), *, salt: int) -> Node:
         empty = PieceSet(self.layout.pieces)
-        return self._add(Node(name, up, down, Uploads(), Download(self.layout, empty, salt)))
+        download = Download(self.layout, empty, salt, me=name)
+        return self._add(Node(name, up, down, Uploads(), download))
 
     def _add(self, node: Node) -> Node:
         self.nodes[node.name] = node
@@ -101,6 +103,18 @@ class Swarm:
     def at(self, when: float, happen: Callable[[], None]) -> None:
         self.events += 1
         heapq.heappush(self._queue, (when, self.events, happen))
+
+    def cut(self, name: str, when: float, seconds: float) -> None:
+        """For a while nothing goes to a node or comes from it; then all of it arrives."""
+        self.at(when, partial(self._cut, self.nodes[name], when + seconds))
+
+    def _cut(self, node: Node, until: float) -> None:
+        node.cut_until = until
+        for transfer in sorted(node.outgoing | node.incoming, key=lambda one: one.piece):
+            transfer.rest_bytes -= transfer.rate * (self.now - transfer.since)
+            transfer.rate, transfer.since = 0.0, self.now
+            transfer.version += 1
+            self.at(until, partial(self._share, transfer))
 
     def leave(self, name: str) -> None:
         """A node is gone, and everybody knows at once."""
@@ -150,6 +164,10 @@ class Swarm:
             target = self.nodes.get(order.peer)
             if target is None or name not in self.nodes:
                 continue
+            until = max(target.cut_until, self.nodes[name].cut_until)
+            if until > self.now:
+                self.at(until, partial(self._deliver, name, [order]))
+                continue
             touched[target.name] = target
             if not isinstance(order, Ask):
                 target.uploads.cancel(name, FILE, order.piece)
@@ -187,8 +205,6 @@ class Swarm:
             node.outgoing.add(transfer)
             target.incoming.add(transfer)
             self._share(transfer)
-            if target.down / len(target.incoming) < node.up / len(node.outgoing):
-                node.uploads.blocked(target.name)
 
     def _share(self, changed: Transfer) -> None:
         """Give all transfers beside one that has come or gone the rate that is theirs now."""
@@ -198,6 +214,9 @@ class Swarm:
         for transfer in sorted(touched, key=lambda one: (one.source.name, one.target.name)):
             up = transfer.source.up / len(transfer.source.outgoing)
             rate = min(up, transfer.target.down / len(transfer.target.incoming))
+            if rate < up:  # its link takes less than it could get
+                transfer.source.uploads.blocked(transfer.target.name)
+                self.at(self.now, partial(self._serve, transfer.source))
             if rate == transfer.rate:
                 continue
             transfer.rest_bytes -= transfer.rate * (self.now - transfer.since)
@@ -226,6 +245,7 @@ class Swarm:
     def _receive(self, source: Node, target: Node, piece: int) -> None:
         if target.name not in self.nodes or target.download is None:
             return
+        target.download.heard(source.name, self.now)
         target.download.arrived(source.name, piece, self.now)
         receipt = target.download.received(source.name, piece, not source.lies, self.now)
         if receipt.verdict is Verdict.VERIFIED:

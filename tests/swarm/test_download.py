@@ -555,3 +555,14 @@ def test_a_seed_helps_those_who_are_slow() -> None:
     download.received("slow", next(iter(download._askers)), ok=True, now=60.0)
     download.peer_joined("seed", PieceSet.full(1000))
     assert "seed" in asked(download, 60.0)
+
+
+def test_who_speaks_again_after_a_silence_is_asked_at_once() -> None:
+    """A way that was cut for a while costs no more than that."""
+    download = start(40, "s")
+    owed = asked(download)["s"]
+    download.expire(limits.SILENCE_SECONDS + 1)
+    assert {type(order) for order in download.orders(limits.SILENCE_SECONDS + 1)} == {Cancel}
+    download.heard("s", limits.SILENCE_SECONDS + 2)
+    assert asked(download, limits.SILENCE_SECONDS + 2)["s"]
+    assert owed

@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+from trio_chat.swarm.manifest import Layout
+
 from .simulation import MB, Swarm, layout_of, many_to_one, measure, one_to_many
 
 
@@ -14,6 +16,36 @@ def test_one_to_four_is_done_in_time_and_the_seed_sends_its_part(salt: int) -> N
     assert figures.over_bound <= 1.15
     assert figures.seed_share <= 0.30
     assert figures.duplicates <= 0.05
+
+
+SLOW = 20_000_000 / 8
+"""Bytes per second of 20 Mbit/s."""
+
+SLOW_FILE = Layout.of(64 * 1024 * 1024)
+
+
+@pytest.mark.parametrize("salt", range(3))
+def test_over_slow_and_long_links_the_seed_sends_little_twice(salt: int) -> None:
+    """20 Mbit/s in both directions and 50 ms, where two that ask for the same piece cost much."""
+    swarm = Swarm(SLOW_FILE, latency=0.05)
+    seed = swarm.seed("seed", SLOW)
+    for number in range(4):
+        swarm.leecher(f"leecher{number}", SLOW, SLOW, salt=salt * 1000 + number)
+    assert measure(swarm).over_bound <= 1.15
+    assert seed.sent_bytes / SLOW_FILE.size <= 1.05
+
+
+@pytest.mark.parametrize("seconds", [3.0, 6.0, 12.0, 24.0])
+def test_a_sole_source_that_was_cut_costs_little_more_than_the_cut(seconds: float) -> None:
+    def took(cut: float) -> float:
+        swarm = Swarm(SLOW_FILE, latency=0.05)
+        swarm.seed("seed", SLOW)
+        swarm.leecher("leecher", SLOW, SLOW, salt=1)
+        if cut:
+            swarm.cut("seed", 5.0, cut)
+        return swarm.run()
+
+    assert took(seconds) <= took(0.0) + seconds + 3.0
 
 
 FIFTY = """

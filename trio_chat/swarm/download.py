@@ -8,6 +8,8 @@ The policy:
 
 - The rarest piece first. Seeds choose last, so they are asked for what others lack or are too
   busy to send: the swarm lives on what its members swap, and a seed sends little twice.
+- Those who fetch divide among them what only seeds have, by the order of their names. So no two
+  ask a seed for the same piece, which over slow links it would send to both.
 - Each peer owes about as much as it sends in a second, two pieces at least. So pipes stay
   full, and peers share the work as their rates are; equal peers, equally. It owes a piece
   until that has come: while it is verified, the next one is on its way.
@@ -15,7 +17,8 @@ The policy:
   everything while others could help, and the last pieces come from all.
 - Who waits for a piece at one peer may move to a new holder; seeds are relieved first.
 - Near the end, what is late is asked of a second peer; the slower one is told to stop.
-- Who is silent is left and tried again later. Who sends one wrong byte is never asked again.
+- Who is silent is left and tried again later, or as soon as something comes after all. Who sends
+  one wrong byte is never asked again.
 """
 
 from __future__ import annotations
@@ -55,7 +58,12 @@ class Download:
     """
 
     def __init__(
-        self, layout: Layout, have: PieceSet, salt: int, chunks: Iterable[int] | None = None
+        self,
+        layout: Layout,
+        have: PieceSet,
+        salt: int,
+        chunks: Iterable[int] | None = None,
+        me: str = "",
     ) -> None:
         """Start with what is here already.
 
@@ -64,11 +72,13 @@ class Download:
             have: the pieces that are here and verified.
             salt: decides between equals; different for each client.
             chunks: those that are wanted, checked; all if None.
+            me: our name among the peers.
         """
         assert have.size == layout.pieces
         self.layout = layout
         self.have = have.copy()
         self._salt = salt
+        self._me = me
         self._missing = PieceSet(layout.pieces)
         self._chunk_missing = [
             sum(piece not in have for piece in layout.pieces_of(chunk + 1))
@@ -138,6 +148,7 @@ class Download:
         self._peers[peer] = known
         if not known.is_seed:
             self._picker.add_holder_of(known.have)
+            self._part_with_others()
         self._set_useful(known, len(known.have & self._missing))
         self._ready[peer] = known
         return True
@@ -171,12 +182,16 @@ class Download:
         self._ready.pop(peer, None)
         if not known.is_seed:
             self._picker.remove_holder_of(known.have)
+            self._part_with_others()
 
     def heard(self, peer: str, now: float) -> None:
         """Part of a piece came from a peer: it is slow perhaps, but not silent."""
         known = self._peers.get(peer)
         if known is not None:
             known.heard_at = now
+            if known.was_silent:  # its way was cut for a while
+                known.trust()
+                self._ready[peer] = known
 
     def refused(self, peer: str, piece: int, now: float, *, busy: bool) -> None:
         """A peer will not send a piece, as it is busy now, or as it does not hold it at all."""
@@ -285,7 +300,7 @@ class Download:
                 for piece in list(peer.owes()):
                     self._cancels.append(Cancel(peer.name, piece))
                     self._release(peer, piece)
-                peer.fail(now, limits.SILENCE_SECONDS)
+                peer.fail(now, limits.SILENCE_SECONDS, was_silent=True)
             elif peer.useful and peer.paused_until <= now:
                 self._ready[peer.name] = peer
 
@@ -307,6 +322,18 @@ class Download:
         if piece is None and self._picker.open_count <= len(self._askers):
             piece = self._latest(peer, now)
         return piece
+
+    def _part_with_others(self) -> None:
+        """Divide the file among those who fetch it, so that no two ask seeds for the same piece.
+
+        All know the same names, so they agree without a word. Where they don't, some pieces are
+        sent twice, as they would be by chance.
+        """
+        names = sorted(
+            [self._me, *(peer.name for peer in self._peers.values() if not peer.is_seed)]
+        )
+        place, pieces = names.index(self._me), self.layout.pieces
+        self._picker.ours = range(pieces * place // len(names), pieces * (place + 1) // len(names))
 
     def _others_suffice(self, piece: int) -> bool:
         """Whether those that are no seeds will soon have sent all that is open, this too.

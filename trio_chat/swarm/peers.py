@@ -49,6 +49,7 @@ class Peer:
         asked: the pieces that are asked of it, in this order, until they are verified.
         owed: how many of them have not come.
         heard_at: when it last sent something, or began to owe.
+        was_silent: whether it is left alone as it was silent, and not as it was busy.
         failures: how often in a row it was silent or busy.
         paused_until: when it may be asked again.
     """
@@ -69,6 +70,7 @@ class Peer:
         "paused_until",
         "tie",
         "useful",
+        "was_silent",
     )
 
     def __init__(self, name: str, have: PieceSet, piece_bytes: int, tie: int) -> None:
@@ -80,6 +82,7 @@ class Peer:
         self.asked: dict[int, Request] = {}
         self.owed = 0
         self.heard_at = 0.0
+        self.was_silent = False
         self.failures = 0
         self.paused_until = 0.0
         self._pieces = 0.0
@@ -143,8 +146,13 @@ class Peer:
         self._pieces = self._pieces * _DECAY + 1
         self._seconds = self._seconds * _DECAY + max(now - self._mark, 0.0)
         self._mark = self.heard_at = now
+        self.trust()
+
+    def trust(self) -> None:
+        """It may be asked again, as before."""
         self.failures = 0
         self.paused_until = 0.0
+        self.was_silent = False
 
     def release(self, piece: int) -> bool:
         """A piece is not expected of it any more; False if it was not."""
@@ -154,8 +162,9 @@ class Peer:
         self.owed -= not request.is_here
         return True
 
-    def fail(self, now: float, seconds: float) -> None:
+    def fail(self, now: float, seconds: float, *, was_silent: bool = False) -> None:
         """It was silent or busy: leave it alone for a while, longer each time."""
+        self.was_silent = was_silent
         self.failures += 1
         pause = min(seconds * 2 ** min(self.failures - 1, 10), limits.BACKOFF_SECONDS_MAX)
         self.paused_until = now + pause

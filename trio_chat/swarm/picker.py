@@ -35,11 +35,12 @@ class Picker:
 
     Attributes:
         open_count: how many pieces are open.
+        ours: the part of the file in which the pieces that only seeds have are chosen first.
     """
 
     def __init__(self, size: int, salt: int) -> None:
         self.open_count = 0
-        self._size = size
+        self.ours = range(size)
         self._salt = salt
         self._draws = 0
         self._holders = array("H", bytes(2 * size))
@@ -95,10 +96,17 @@ class Picker:
         """The rarest of the open pieces that are in a set, or None; it stays open."""
         self._draws += 1
         everything = self._everything if have.is_full else have
-        start = mix(self._salt, self._draws)
+        draw = mix(self._salt, self._draws)
+        if self._levels[0] and self.ours:
+            for start in (self.ours.start + draw % len(self.ours), self.ours.start):
+                piece = self._levels[0].find(everything, start)
+                if piece is None or piece in self.ours:
+                    break
+            if piece in self.ours:
+                return piece
         for level in self._levels:
             if level:
-                piece = level.find(everything, start)
+                piece = level.find(everything, draw)
                 if piece is not None:
                     return piece
         return None

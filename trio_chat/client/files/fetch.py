@@ -81,6 +81,7 @@ class Fetch:
         self._serving = serving
         self._chunk_done = chunk_done
         self._lied = lied
+        self._me = me
         self._wants = Wants(manifest, me)
         self._holders = Holders(manifest.chunks)
         self._sources = Sources(
@@ -400,7 +401,9 @@ class Fetch:
     def _begin(self, leaves: Leaves, have: PieceSet) -> None:
         assert self._part is not None
         self._leaves = leaves
-        self._download = Download(self.manifest, have, secrets.randbits(32), self._wants.chunks)
+        self._download = Download(
+            self.manifest, have, secrets.randbits(32), self._wants.chunks, self._me
+        )
         self._outlook.download = self._download
         for want in self._wants:
             want.was_here = self._wants.is_here(want, have)
