@@ -127,7 +127,7 @@ def endless(port: int) -> None:
     def push(user: int | None) -> None:
         while True:
             with suppress(OSError):
-                connection = _connect(port) if user is None else _log_in(port, user)
+                connection = _connect(port) if user is None else log_in(port, user)
                 for _ in range(ENDLESS_BYTES // len(BLOCK)):
                     connection.sendall(BLOCK)
                 connection.close()
@@ -143,14 +143,14 @@ def stopped(port: int) -> None:
     def stop_reading(user: int) -> None:
         while True:
             with suppress(OSError):
-                connection = _log_in(port, user)
+                connection = log_in(port, user)
                 poll = select.poll()
                 poll.register(connection, select.POLLRDHUP)
                 poll.poll()
                 connection.close()
 
     def write(user: int) -> None:
-        connection = _log_in(port, user)
+        connection = log_in(port, user)
         number = 2
         while True:
             lines = [b'{"type":"broadcast","id":%d,"text":"%s"}\n' % (number, TEXT)]
@@ -270,7 +270,8 @@ def _connect(port: int) -> socket.socket:
     return socket.create_connection(("127.0.0.1", port))
 
 
-def _log_in(port: int, user: int) -> socket.socket:
+def log_in(port: int, user: int) -> socket.socket:
+    """A connection on which a user is logged in."""
     connection = _connect(port)
     connection.sendall(
         b'{"type":"hello","version":1}\n{"type":"login","id":1,"user":"%s","password":"%s"}\n'
@@ -286,7 +287,7 @@ def _log_in(port: int, user: int) -> socket.socket:
 
 
 def _log_in_many(port: int, count: int) -> list[socket.socket]:
-    return [_log_in(port, FIRST_USER + number) for number in range(count)]
+    return [log_in(port, FIRST_USER + number) for number in range(count)]
 
 
 def _discard(connection: socket.socket) -> None:

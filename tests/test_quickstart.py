@@ -126,7 +126,9 @@ def test_make_fails_only_if_there_is_no_chat(
     done = quickstart("run", str(port), "60", "600", text=text or "")
     rule = f"sh -c 'exit {done.returncode}' || test $? -ne 2"
     assert "|| test $$? -ne 2" in (Path(__file__).parents[1] / "Makefile").read_text()
-    assert (subprocess.run(["/bin/sh", "-c", rule], check=False).returncode == 0) is (code == 0)
+    assert (subprocess.run(["/bin/sh", "-c", rule], check=False).returncode == 0) is (code == 0), (
+        done.stderr
+    )
 
 
 def test_stop_waits_for_a_server_that_is_just_being_started(
