@@ -426,3 +426,16 @@ def test_stopping_during_a_load_loses_nothing() -> None:
             yes
         """)
     assert [delivery.text for delivery in book.store.read("luke")] == ["a"]
+
+
+def test_a_message_does_not_wait_for_the_retry_of_others() -> None:
+    """Found by the simulation: those who wait for a retry are due later than what comes next."""
+    book = Playbook("hans", "yoda", "vader")
+    book.do("hans: message 2 vader one")
+    assert book.do("wait 0.05") == ["commit 1: vader/1"]
+    book.do("hans: message 3 yoda two")
+    book.do("commit failed")
+    book.do("yoda: ack 2")
+    book.do("wait 0.05")
+    book.do("hans: message 4 yoda three")
+    assert book.do("wait 0.06") == ["commit 2: vader/1 yoda/3"]

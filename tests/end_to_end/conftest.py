@@ -1,11 +1,15 @@
 """What tests of the whole programs start with."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from .stage import Stage
+
+# A shell lets its background jobs ignore it, and all programs that these start.
+signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
 
 @pytest.fixture

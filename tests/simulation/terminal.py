@@ -21,8 +21,8 @@ class SimulatedTerminal:
     """Behind the interface `Terminal`, for the life of one client.
 
     Attributes:
-        unrecorded: what is on the screen and since when, though `show` has not returned: the
-            client can't know.
+        unrecorded: what is on the screen, though `show` has not returned, so that the client can't
+            know; and when that was called.
         last_read: the line that the client has taken last.
         stalled_until: the screen takes nothing before, as when Ctrl-S was pressed.
 
@@ -65,12 +65,13 @@ class SimulatedTerminal:
 
     async def show(self, notices: Sequence[Notice]) -> None:
         await trio.lowlevel.checkpoint()
+        began = trio.current_time()
         lines = [line for notice in notices for line in notice.lines]
         async with self._turn:
             await self._wait()
             self._batches += 1
             batch = self._batches
-            self.unrecorded[batch] = trio.current_time(), lines
+            self.unrecorded[batch] = began, lines
             for line in lines:
                 self._see(line)
             await self._wait()

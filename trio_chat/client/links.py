@@ -205,10 +205,10 @@ class Links:
     async def _do_in_turn(self, action: _Action) -> None:
         """Do it now or, if a link is on its way, when that is there, or won't be."""
         assert self._nursery is not None
-        await trio.lowlevel.checkpoint_if_cancelled()  # the nursery has ended then
         user = action.user
         while len(self._queues.get(user, ())) >= limits.PRIVATE_UNANSWERED_MAX:
             await self._changed.wait()
+        await trio.lowlevel.checkpoint_if_cancelled()  # the nursery has ended then
         if user in self._queues:
             self._queues[user].append(action)
         elif user in self._starts:
@@ -237,11 +237,12 @@ class Links:
 
     async def _begin(self, user: str) -> None:
         assert self._nursery is not None
-        await trio.lowlevel.checkpoint_if_cancelled()  # the nursery has ended then
         if user in self._starts or self.has(user):
             await self._show([render.private_already(user)])
             return
         await self._places.acquire()
+        # Last, since others run while a place is taken: the nursery has ended then.
+        await trio.lowlevel.checkpoint_if_cancelled()
         start = self._starts[user] = _Start()
         self._nursery.start_soon(self._start, user, start)
 

@@ -33,7 +33,7 @@ class PlainTerminal:
     """Lines over two descriptors, behind the interface `Terminal`.
 
     Attributes:
-        failure: why the output could not be written, if so.
+        failure: why the output could not be written, if so; empty if its reader has gone.
 
     Args:
         input_file: to read from.
@@ -156,6 +156,8 @@ async def write(file: int, text: str) -> None:
                 data = data[await write_part(file, part) :]
             except BlockingIOError:
                 continue
+    except BrokenPipeError:
+        raise TerminalGone from None  # a reader that has had enough, such as `head`
     except OSError as error:
         raise TerminalGone(error.strerror or str(error)) from None
 

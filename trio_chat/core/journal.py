@@ -186,17 +186,16 @@ class Journal:
         """The messages up to the last one that is due, in order; the others go on waiting."""
         waiting = [letter for mailbox in self._mailboxes for letter in mailbox.unwritten()]
         last = max([letter.delivery.seq for letter in waiting if letter.due <= now], default=0)
-        if last == 0 and waiting:  # nearly always: all were acknowledged in time
-            self.due = min([letter.due for letter in waiting])
-            return []
         due = [letter for letter in waiting if letter.delivery.seq <= last]
         due.sort(key=lambda letter: letter.delivery.seq)
         later = [letter for letter in waiting if letter.delivery.seq > last]
         self.due = min((letter.due for letter in later), default=NEVER)
         users = {letter.recipient for letter in later}
+        # A message that comes later may be due before those that wait for a retry.
+        is_soon = self.due <= now + limits.COMMIT_DELAY_SECONDS
         for mailbox in self._mailboxes:
-            mailbox.is_journalled = mailbox.user in users
-        self._mailboxes = {box: None for box in self._mailboxes if box.is_journalled}
+            mailbox.is_journalled = is_soon and mailbox.user in users
+        self._mailboxes = {box: None for box in self._mailboxes if box.user in users}
         return due
 
     def end(self, number: int) -> Group:

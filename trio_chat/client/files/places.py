@@ -16,8 +16,9 @@ class Places:
 
     async def take(self) -> None:
         """Wait for a free one, and take it."""
-        await trio.lowlevel.checkpoint_if_cancelled()  # the nursery has ended then
         await self._free.acquire()
+        # Last, since others run meanwhile: the nursery has ended then.
+        await trio.lowlevel.checkpoint_if_cancelled()
 
     def give_back(self) -> None:
         """Let somebody else have it."""
