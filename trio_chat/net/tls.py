@@ -25,8 +25,8 @@ from .transport import HandshakeError
 
 _HANDSHAKE_BYTE = b"\x16"
 _SLICE_BYTES = 4 * 1024
-"""What goes through OpenSSL's memory at a time, in either direction. That memory never shrinks, so
-a larger piece, once received or sent, would be held for the life of the connection."""
+"""What is decrypted at a time. OpenSSL's memory never shrinks, so a larger piece, once received,
+would be held for the life of the connection."""
 
 _NO_CHECK_TIME = ssl.VerifyFlags(0x200000)
 """OpenSSL's ``X509_V_FLAG_NO_CHECK_TIME``, for which `ssl` has no name."""
@@ -136,7 +136,8 @@ class TlsTransport(TcpTransport):
     _block_bytes = 16 * 1024
     """What is handed to the socket at a time."""
 
-    _slice_bytes = _SLICE_BYTES
+    _slice_bytes = 16 * 1024
+    """What is encrypted at a time: one record. With less, a fan-out costs half as much again."""
 
     def __init__(self, plain: TcpTransport, context: ssl.SSLContext, server_name: str | None):
         self._incoming = ssl.MemoryBIO()
